@@ -1,0 +1,51 @@
+package mesh
+
+import "github.com/spiffe/go-spiffe/v2/spiffeid"
+
+// Snapshot is one picture of the world. It and all that it points at are
+// immutable; a later snapshot shares every part that did not change, so that
+// equal pointers mean an unchanged part.
+type Snapshot struct {
+	// Generation counts up by one with each snapshot of a process.
+	Generation  uint64
+	TrustDomain spiffeid.TrustDomain
+	Config      *Config
+	Namespaces  map[string]*Namespace
+	// Accounts are the service accounts that exist.
+	Accounts map[Key]*Account
+	// Services by host, Kubernetes' and ServiceEntries' alike.
+	Services map[string]*Service
+	// Endpoints by host; every service has an entry, maybe an empty one.
+	Endpoints map[string]*EndpointSet
+	// Ports lists, sorted, the hosts that have a service port of this number.
+	Ports map[uint32][]string
+	// Workloads are the pods with an address, by namespace and name.
+	Workloads map[Key]*Workload
+	// Routes holds the VirtualServices for the sidecars ("mesh" gateway) of each
+	// host, oldest first. A host need not be a service; may be "*.suffix".
+	Routes map[string][]*VirtualService
+	// DestinationRules by host, in the order of their age.
+	DestinationRules map[string][]*DestinationRule
+}
+
+// Config is the part of Istio's MeshConfig that Ensign obeys.
+type Config struct {
+	RootNamespace string // istio-system
+	ClusterDomain string // cluster.local
+	// Passthrough is outboundTrafficPolicy ALLOW_ANY (the default); false is REGISTRY_ONLY.
+	Passthrough bool
+	// AutoMTLS is enableAutoMtls (the default).
+	AutoMTLS bool
+}
+
+// Namespace is one namespace.
+type Namespace struct {
+	Ref    Ref
+	Labels map[string]string
+}
+
+// Account is one service account.
+type Account struct {
+	Ref Ref
+	UID string
+}
