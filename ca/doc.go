@@ -1,0 +1,2 @@
+// Package ca turns a proven identity and a public key into a certificate.
+package ca
