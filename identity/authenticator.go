@@ -30,6 +30,9 @@ type Caller struct {
 	// Pod is the name of the pod in the account's namespace that the proof is
 	// bound to; "" when the proof speaks for the whole account.
 	Pod string
+	// PodUID is the UID of that pod and Node where it runs; "" with an empty Pod.
+	PodUID string
+	Node   string
 	// Proof is how; TokenID (the token's jti) or Serial (of the SVID, lower-case hex) is which.
 	Proof   Proof
 	TokenID string
