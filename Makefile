@@ -1,0 +1,65 @@
+# Everything a person or a build machine does with this tree. `make help` lists it.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+export PATH := $(PATH):/usr/sbin:/sbin
+export CGO_ENABLED ?= 0
+
+BIN      := bin
+PROGRAMS := ensignd ensign-agent ensign
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
+TEST_PACKAGES ?= ./...
+TEST_TIMEOUT  ?= 25m
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+.PHONY: build
+build: ## bin/ensignd, bin/ensign-agent, bin/ensign
+	@mkdir -p $(BIN)
+	go build $(GOFLAGS_BUILD) -o $(BIN)/ $(PROGRAMS:%=./cmd/%)
+
+.PHONY: bookshop
+bookshop: ## bin/bookshop, the sample services
+	@mkdir -p $(BIN)
+	go build $(GOFLAGS_BUILD) -o $(BIN)/bookshop ./examples/bookshop
+
+.PHONY: demo
+demo: ## the whole story on this machine, with real Envoys (KEEP=1 leaves it up)
+	@deploy/tools/ready.sh
+	@$(MAKE) --no-print-directory tools envoy build bookshop
+	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
+	@exec $(BIN)/demo
+
+.PHONY: demo-clean
+demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
+	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
+	@exec $(BIN)/demo -clean
+
+.PHONY: test
+test: tools envoy build bookshop ## every test, with the race detector
+	@deploy/tools/packages.sh gcc
+	CGO_ENABLED=1 CI=true go test -race -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
+
+.PHONY: bench
+bench: ## what one change costs the control plane
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for a few seconds (FUZZTIME=5s)
+	@deploy/tools/fuzz.sh
+
+.PHONY: lint
+lint: ## gofmt and vet
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [[ -n $$unformatted ]]; then echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+
+.PHONY: tools
+tools: ## install the system packages that the lab needs (Debian, root)
+	@deploy/tools/packages.sh ip iptables iptables-restore setpriv curl python3 pip
+
+.PHONY: envoy
+envoy: ## fetch the pinned Envoy into the cache
+	@deploy/tools/envoy.sh
