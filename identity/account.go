@@ -15,6 +15,19 @@ type ServiceAccount struct {
 	Name        string
 }
 
+// NewServiceAccount is the account of that name, or an error that wraps
+// [ErrMalformed] if the names cannot be part of a SPIFFE ID: use it wherever the
+// names come from outside, since ID panics on such names.
+func NewServiceAccount(td spiffeid.TrustDomain, namespace, name string) (ServiceAccount, error) {
+	if td.IsZero() {
+		return ServiceAccount{}, fmt.Errorf("%w: service account %q/%q without a trust domain", ErrMalformed, namespace, name)
+	}
+	if _, err := spiffeid.FromSegments(td, "ns", namespace, "sa", name); err != nil {
+		return ServiceAccount{}, fmt.Errorf("%w: service account %q/%q: %w", ErrMalformed, namespace, name, err)
+	}
+	return ServiceAccount{TrustDomain: td, Namespace: namespace, Name: name}, nil
+}
+
 // ID is spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/NAME.
 func (a ServiceAccount) ID() spiffeid.ID {
 	return spiffeid.RequireFromSegments(a.TrustDomain, "ns", a.Namespace, "sa", a.Name)
