@@ -22,3 +22,9 @@ type ChangeSet struct {
 	ServiceAccounts  Set[Key]
 	Config           bool
 }
+
+// Empty says whether nothing changed.
+func (c ChangeSet) Empty() bool {
+	return !c.Config && len(c.Services)+len(c.Endpoints)+len(c.Accounts)+len(c.Routes)+
+		len(c.DestinationRules)+len(c.Workloads)+len(c.Namespaces)+len(c.ServiceAccounts) == 0
+}
