@@ -1,0 +1,155 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Report is what a run came to. Sent is OK plus all Statuses but 200 plus all
+// Errors.
+type Report struct {
+	Sent int `json:"sent"`
+	OK   int `json:"ok"`
+	// Failed is Sent less OK.
+	Failed      int            `json:"failed"`
+	Statuses    map[string]int `json:"statuses"`
+	Errors      map[string]int `json:"errors,omitempty"`
+	Names       map[string]int `json:"names,omitempty"`
+	Connections int            `json:"connections"`
+	Seconds     float64        `json:"seconds"`
+	P50         time.Duration  `json:"p50_ns"`
+	P99         time.Duration  `json:"p99_ns"`
+	Max         time.Duration  `json:"max_ns"`
+}
+
+// Run carries out a plan. A request that ctx's end cuts off is not counted. An
+// error says that the plan can't be run, not how requests fared.
+func Run(ctx context.Context, p Plan) (Report, error) {
+	t, err := p.target()
+	if err != nil {
+		return Report{}, err
+	}
+	if t.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.For)
+		defer cancel()
+	}
+	start := time.Now()
+	tickets := make(chan struct{})
+	go t.issue(ctx, tickets)
+	tally := tally{report: Report{Statuses: map[string]int{}, Errors: map[string]int{}, Names: map[string]int{}}}
+	var workers sync.WaitGroup
+	for range t.Workers {
+		workers.Go(func() { t.work(tickets, &tally) })
+	}
+	workers.Wait()
+	return tally.done(time.Since(start)), nil
+}
+
+// issue hands out the right to send, at the plan's rate.
+func (t target) issue(ctx context.Context, tickets chan<- struct{}) {
+	defer close(tickets)
+	var tick <-chan time.Time
+	if t.Rate > 0 {
+		ticker := time.NewTicker(time.Duration(float64(time.Second) / t.Rate))
+		defer ticker.Stop()
+		tick = ticker.C
+	}
+	for sent := 0; t.Count <= 0 || sent < t.Count; sent++ {
+		if tick != nil {
+			select {
+			case <-tick:
+			case <-ctx.Done():
+				return
+			}
+		}
+		select {
+		case tickets <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t target) work(tickets <-chan struct{}, tally *tally) {
+	client := &Client{target: t}
+	defer client.Close()
+	for range tickets {
+		// Not the run's context: a request that was begun is finished, and counted.
+		answer, err := client.Do(context.Background())
+		tally.add(answer, err, t.Name)
+	}
+	tally.opened(client.Opened)
+}
+
+type tally struct {
+	mu     sync.Mutex
+	report Report
+	took   []time.Duration
+}
+
+func (t *tally) add(a Answer, err error, name func([]byte) string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Sent++
+	if err != nil {
+		t.report.Errors[reason(err)]++
+		return
+	}
+	t.took = append(t.took, a.Took)
+	t.report.Statuses[strconv.Itoa(a.Status)]++
+	if a.Status == 200 {
+		t.report.OK++
+		if name != nil {
+			t.report.Names[name(a.Body)]++
+		}
+	}
+}
+
+func (t *tally) opened(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Connections += n
+}
+
+func (t *tally) done(took time.Duration) Report {
+	r := t.report
+	r.Failed = r.Sent - r.OK
+	r.Seconds = took.Seconds()
+	if len(t.took) > 0 {
+		slices.Sort(t.took)
+		r.P50 = t.took[len(t.took)/2]
+		r.P99 = t.took[len(t.took)*99/100]
+		r.Max = t.took[len(t.took)-1]
+	}
+	return r
+}
+
+// reason groups errors that differ in addresses only.
+func reason(err error) string {
+	var errno syscall.Errno
+	var timeout net.Error
+	switch {
+	case errors.As(err, &errno):
+		return errno.Error()
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "timeout"
+	default:
+		return err.Error()
+	}
+}
+
+// String is the report in one line.
+func (r Report) String() string {
+	return fmt.Sprintf("%d sent, %d ok, %d failed, %d connections, p50 %s, p99 %s, max %s, statuses %v, errors %v",
+		r.Sent, r.OK, r.Failed, r.Connections, r.P50.Round(10*time.Microsecond), r.P99.Round(10*time.Microsecond),
+		r.Max.Round(10*time.Microsecond), r.Statuses, r.Errors)
+}
