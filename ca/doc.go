@@ -1,2 +1,37 @@
 // Package ca turns a proven identity and a public key into a certificate.
+//
+// The SPIFFE ID comes from the caller's proof ([identity.Caller]); from the
+// signing request comes the public key and nothing else. Each certificate goes
+// through the same stages, in [Service.Issue]:
+//
+//  1. prepare: a template from the [Profile], with a random 128-bit serial and
+//     a life that is clipped to the profile's and to the issuer's;
+//  2. lint: the template is signed with a throwaway key that nobody trusts and
+//     the outcome goes through a list of named checks. What fails here was
+//     never signed;
+//  3. sign: with the issuer's key, exactly what was linted, once;
+//  4. validate: the signed certificate must hold, byte by byte, what was
+//     linted, pass the same checks, and chain up to the root;
+//  5. ledger: [Ledger.Append] has made the entry durable.
+//
+// Only then is the certificate returned. Whatever fails before that, nobody
+// has seen a certificate; at worst the ledger holds one that was never used.
+//
+// # A first certificate
+//
+// Make an upstream (ca/upstream holds the root), open a ledger (ca/ledger),
+// then:
+//
+//	profile, err := ca.NewProfile(ca.ProfileConfig{})
+//	service, err := ca.New(ctx, ca.Config{TrustDomain: td, Profile: profile, Upstream: up, Ledger: led, Logger: log})
+//	go service.Run(ctx) // replaces the issuer in time
+//	csr, err := ca.ParseCSR(pem)
+//	issued, err := service.Issue(ctx, ca.Request{Caller: caller, CSR: csr})
+//
+// # Issuer
+//
+// Every process has an issuer key of its own, in memory only, certified by the
+// [Upstream] for path length 0 and for this trust domain alone (a critical URI
+// name constraint). It is replaced at a third of its life, so that a leaf asked
+// for at any time can live for two thirds of it.
 package ca

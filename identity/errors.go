@@ -26,4 +26,6 @@ var (
 	ErrUnknownPod = errors.New("unknown pod")
 	// ErrMismatch: two statements of the caller contradict one another.
 	ErrMismatch = errors.New("proofs do not agree")
+	// ErrUnavailable: the proof could not be checked now; the same may hold later.
+	ErrUnavailable = errors.New("proof cannot be checked now")
 )

@@ -18,7 +18,7 @@ type Config struct {
 	Directory identity.Directory
 	// Binding says which pod a certificate was issued for, by its serial
 	// (lower-case hex); both "" if for the account only. An error refuses the
-	// caller. Nil: SVIDs speak for their account whatever became of the pod.
+	// caller with [identity.ErrUnavailable]. Nil: SVIDs speak for their account whatever became of the pod.
 	Binding func(ctx context.Context, serial string) (pod, podUID string, err error)
 }
 
@@ -67,7 +67,7 @@ func (a *Authenticator) bind(ctx context.Context, c identity.Caller) (identity.C
 	}
 	name, uid, err := a.cfg.Binding(ctx, c.Serial)
 	if err != nil {
-		return identity.Caller{}, fmt.Errorf("looking up what serial %s is bound to: %w", c.Serial, err)
+		return identity.Caller{}, fmt.Errorf("%w: looking up what serial %s is bound to: %w", identity.ErrUnavailable, c.Serial, err)
 	}
 	if name == "" {
 		return c, nil

@@ -1,0 +1,138 @@
+package ca
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// issuer is a key that signs leaves, its certificate, and the roots it leads to.
+// It is immutable; a rotation replaces it whole and forgets the key.
+type issuer struct {
+	key           crypto.Signer
+	cert          *x509.Certificate
+	chain         []*x509.Certificate // cert first, no root
+	bundle        Bundle
+	roots         *x509.CertPool
+	intermediates *x509.CertPool
+
+	// lintKey is of the issuer key's kind and nobody trusts it; lintCert is
+	// cert with that key in it, so that both sign the very same bytes.
+	lintKey  crypto.Signer
+	lintCert *x509.Certificate
+	// replaceAt is when a new issuer should take over.
+	replaceAt time.Time
+}
+
+// newIssuer makes a key and has it certified.
+func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life time.Duration) (*issuer, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	template, err := issuerTemplate(td, time.Now(), life)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := up.CertifyIssuer(ctx, IssuerRequest{Template: template, PublicKey: key.Public()})
+	if err != nil {
+		return nil, fmt.Errorf("certifying issuer: %w", err)
+	}
+	bundle, err := up.Bundle(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading roots of the issuer: %w", err)
+	}
+	if err := checkIssuer(chain, key.Public(), template, bundle, time.Now()); err != nil {
+		return nil, err
+	}
+	return assembleIssuer(key, chain, bundle)
+}
+
+func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle) (*issuer, error) {
+	lintKey, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	lintCert := *chain[0]
+	lintCert.PublicKey = lintKey.Public()
+	now := time.Now()
+	return &issuer{
+		key:           key,
+		cert:          chain[0],
+		chain:         chain,
+		bundle:        bundle,
+		roots:         bundle.pool(),
+		intermediates: poolOf(chain),
+		lintKey:       lintKey,
+		lintCert:      &lintCert,
+		replaceAt:     replaceAt(now, chain[0].NotAfter, jitter()),
+	}, nil
+}
+
+// issuerTemplate describes an issuer that can sign leaves of one trust domain
+// and no further CA. Its name is its own, so that no two issuers are confused.
+func issuerTemplate(td spiffeid.TrustDomain, now time.Time, life time.Duration) (*x509.Certificate, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	now = now.UTC().Truncate(time.Second)
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject: pkix.Name{
+			Organization: []string{td.Name()},
+			CommonName:   "Ensign issuer " + strings.ToLower(rand.Text()[:12]),
+		},
+		NotBefore:             now.Add(-Backdate),
+		NotAfter:              now.Add(life),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLenZero:        true,
+		// Despite its name the flag marks the whole name constraint critical.
+		PermittedDNSDomainsCritical: true,
+		PermittedURIDomains:         []string{td.Name()},
+	}, nil
+}
+
+// parent is the certificate that signed the issuer's: the next of the chain, or
+// the root that it verifies under.
+func (i *issuer) parent() *x509.Certificate {
+	if len(i.chain) > 1 {
+		return i.chain[1]
+	}
+	for _, root := range i.bundle.roots {
+		if i.cert.CheckSignatureFrom(root) == nil {
+			return root
+		}
+	}
+	return i.cert
+}
+
+// expired says whether nothing may be signed any more.
+func (i *issuer) expired(now time.Time) bool { return !now.Before(i.cert.NotAfter) }
+
+func newKey() (crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making issuer key: %w", err)
+	}
+	return key, nil
+}
+
+func poolOf(certs []*x509.Certificate) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, c := range certs {
+		pool.AddCert(c)
+	}
+	return pool
+}

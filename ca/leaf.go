@@ -1,0 +1,120 @@
+package ca
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+const serialBits = 128
+
+// prepared is a leaf that may be signed once. Only prepare makes one, and only
+// lint lets it be signed.
+type prepared struct {
+	issuer   *issuer
+	template *x509.Certificate
+	want     expectation
+	linted   []byte // the to-be-signed bytes that passed the checks
+	used     atomic.Bool
+}
+
+// prepare describes the leaf. Nothing of the request but its key is in it.
+func (i *issuer) prepare(id spiffeid.ID, csr CSR, profile Profile, asked time.Duration, now time.Time) (*prepared, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	notBefore, notAfter := profile.validity(now, asked, i.cert.NotBefore, i.cert.NotAfter)
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		URIs:                  []*url.URL{id.URL()},
+		NotBefore:             notBefore,
+		NotAfter:              notAfter,
+		KeyUsage:              leafKeyUsage(csr.key),
+		ExtKeyUsage:           leafExtKeyUsage(),
+		BasicConstraintsValid: true,
+	}
+	want := expectation{
+		id: id.String(), key: csr, serial: serial, notBefore: notBefore, notAfter: notAfter,
+		now: now, longest: profile.longest, issuer: i.cert,
+	}
+	return &prepared{issuer: i, template: template, want: want}, nil
+}
+
+// lint signs with the throwaway key and checks the outcome.
+func (p *prepared) lint() error {
+	copied, err := p.create(p.issuer.lintCert, p.issuer.lintKey)
+	if err != nil {
+		return fmt.Errorf("making the copy to check: %w", err)
+	}
+	if err := lintLeaf(copied, p.want); err != nil {
+		return err
+	}
+	p.linted = copied.RawTBSCertificate
+	return nil
+}
+
+// sign spends the token.
+func (p *prepared) sign() (*x509.Certificate, error) {
+	if p.linted == nil {
+		return nil, misissued("linted", "certificate was not checked before signing")
+	}
+	if !p.used.CompareAndSwap(false, true) {
+		return nil, misissued("once", "certificate was signed before")
+	}
+	leaf, err := p.create(p.issuer.cert, p.issuer.key)
+	if err != nil {
+		return nil, fmt.Errorf("signing certificate: %w", err)
+	}
+	return leaf, nil
+}
+
+// validate checks what was signed as a stranger would, and against the copy.
+func (p *prepared) validate(leaf *x509.Certificate) error {
+	if !bytes.Equal(leaf.RawTBSCertificate, p.linted) {
+		return misissued("as_linted", "signed bytes are not those that were checked")
+	}
+	if err := lintLeaf(leaf, p.want); err != nil {
+		return err
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{
+		Roots:         p.issuer.roots,
+		Intermediates: p.issuer.intermediates,
+		CurrentTime:   p.want.now,
+		KeyUsages:     leafExtKeyUsage(),
+	})
+	if err != nil {
+		return misissued("chain", "certificate does not lead to a root: %v", err)
+	}
+	return nil
+}
+
+func (p *prepared) create(parent *x509.Certificate, key crypto.Signer) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, p.template, parent, p.want.key.key, key)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// newSerial is a positive number of 128 random bits.
+func newSerial() (*big.Int, error) {
+	limit := new(big.Int).Lsh(big.NewInt(1), serialBits)
+	for {
+		serial, err := rand.Int(rand.Reader, limit)
+		if err != nil {
+			return nil, fmt.Errorf("making serial: %w", err)
+		}
+		if serial.BitLen() >= serialBits/2 {
+			return serial, nil
+		}
+	}
+}

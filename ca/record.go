@@ -1,0 +1,41 @@
+package ca
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"time"
+)
+
+// CertificateEntry is the ledger entry of a certificate: everything that can be
+// read from the certificate itself.
+func CertificateEntry(kind EntryKind, cert, issuer *x509.Certificate, now time.Time) Entry {
+	return Entry{
+		Kind:          kind,
+		Time:          now,
+		Certificate:   hexSum(cert.Raw),
+		Serial:        cert.SerialNumber.Text(16),
+		Key:           hexSum(cert.RawSubjectPublicKeyInfo),
+		Subject:       cert.Subject.String(),
+		IssuerSubject: cert.Issuer.String(),
+		IssuerSerial:  issuer.SerialNumber.Text(16),
+		NotBefore:     cert.NotBefore,
+		NotAfter:      cert.NotAfter,
+	}
+}
+
+// svidEntry adds who asked, with which proof, from where.
+func svidEntry(leaf, issuer *x509.Certificate, r Request, now time.Time) Entry {
+	e := CertificateEntry(KindSVID, leaf, issuer, now)
+	e.SPIFFEID = r.Caller.Account.String()
+	e.Proof = string(r.Caller.Proof)
+	e.TokenID, e.ProofSerial = r.Caller.TokenID, r.Caller.Serial
+	e.Pod, e.PodUID, e.Node = r.Caller.Pod, r.Caller.PodUID, r.Caller.Node
+	e.Requester = r.RemoteAddr
+	return e
+}
+
+func hexSum(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}

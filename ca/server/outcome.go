@@ -1,0 +1,76 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/identity"
+)
+
+// retryAfter is the earliest time at which a call that was shed should come
+// back; as much again is added at random, so that they do not come together.
+const retryAfter = time.Second
+
+// toStatus is the answer to an error. What is hidden stays in the log.
+func toStatus(err error) error {
+	out := classify(err)
+	if out.hidden {
+		return status.Error(out.code, "certificate not issued: "+out.label)
+	}
+	answer := status.New(out.code, err.Error())
+	if out.code != codes.ResourceExhausted {
+		return answer.Err()
+	}
+	delay := retryAfter + rand.N(retryAfter)
+	detailed, detailErr := answer.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
+	if detailErr != nil {
+		return answer.Err()
+	}
+	return detailed.Err()
+}
+
+// conclude counts, logs and ends the span of one call. It sees neither the
+// token nor any key.
+func (s *Server) conclude(ctx context.Context, span trace.Span, caller identity.Caller, issued ca.Issued, err error, took time.Duration) {
+	out := classify(err)
+	s.cfg.Metrics.count(out.label)
+	span.SetAttributes(attribute.String("spiffe.id", caller.Account.String()), attribute.String("ensign.outcome", out.label))
+	fields := []slog.Attr{
+		slog.String("outcome", out.label),
+		slog.String("spiffe_id", caller.Account.String()),
+		slog.String("proof", string(caller.Proof)),
+		slog.String("pod", caller.Pod),
+		slog.String("remote_addr", remoteAddr(ctx)),
+		slog.Duration("took", took),
+	}
+	if err != nil {
+		span.SetStatus(otelcodes.Error, out.label)
+		s.cfg.Logger.LogAttrs(ctx, level(out), "certificate refused", append(fields, slog.String("error", err.Error()))...)
+		return
+	}
+	serial := issued.Leaf.SerialNumber.Text(16)
+	span.SetAttributes(attribute.String("x509.serial", serial))
+	s.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "certificate issued", append(fields,
+		slog.String("serial", serial),
+		slog.Time("not_after", issued.Leaf.NotAfter),
+		slog.Uint64("ledger_index", issued.Index))...)
+}
+
+// level is Error for what somebody here must mend, Warn for what a caller must.
+func level(out outcome) slog.Level {
+	if out.hidden {
+		return slog.LevelError
+	}
+	return slog.LevelWarn
+}

@@ -1,0 +1,25 @@
+package ca
+
+import (
+	"context"
+	"crypto"
+	"crypto/x509"
+)
+
+// Upstream holds the root, or speaks to who does.
+type Upstream interface {
+	// CertifyIssuer signs an issuer and returns its chain, the new certificate
+	// first, the root not in it. Its life may be shorter than asked.
+	CertifyIssuer(ctx context.Context, r IssuerRequest) (chain []*x509.Certificate, err error)
+	// Bundle is the roots that workloads must trust now.
+	Bundle(ctx context.Context) (Bundle, error)
+}
+
+// IssuerRequest asks for an issuer's certificate.
+type IssuerRequest struct {
+	// Template is what the certificate must say. An upstream may choose another
+	// serial and an earlier end, and nothing else.
+	Template *x509.Certificate
+	// PublicKey is the issuer's; the private key stays in its process.
+	PublicKey crypto.PublicKey
+}

@@ -1,0 +1,147 @@
+package upstream
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/big"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/internal/durable"
+)
+
+// rootYears is the life of a built-in root.
+const rootYears = 10
+
+func (c Config) file() string    { return filepath.Join(c.Dir, "root.pem") }
+func (c Config) pending() string { return c.file() + ".pending" }
+
+// root loads the root, finishes a half-made one, or makes one.
+func (c Config) root(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
+	cert, err := readCertificate(c.file())
+	if err == nil {
+		key, err := c.keyOf(c.file())
+		return key, cert, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	cert, err = readCertificate(c.pending())
+	if err == nil {
+		key, err := c.keyOf(c.pending())
+		if err != nil {
+			return nil, nil, err
+		}
+		return key, cert, c.finish(ctx, key, cert)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
+	}
+	return c.makeRoot(ctx)
+}
+
+// keyOf reads the key that belongs to a certificate which is there.
+func (c Config) keyOf(file string) (crypto.Signer, error) {
+	key, err := c.Keys.ReadKey(keyName)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s is there but its key is not: restore the key folder from a backup, or move %s away to begin a mesh with a new root", file, file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading root key: %w", err)
+	}
+	return key, nil
+}
+
+// makeRoot goes from nothing, or from a key alone, to a pending certificate.
+func (c Config) makeRoot(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
+	key, err := c.Keys.EnsureKey(keyName, func() (crypto.Signer, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("making root key: %w", err)
+	}
+	template, err := c.template(time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := create(template, template, key.Public(), key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("signing root: %w", err)
+	}
+	bundle, err := ca.NewBundle(cert)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := durable.WriteFile(c.pending(), []byte(bundle.PEM()), 0o644); err != nil {
+		return nil, nil, err
+	}
+	return key, cert, c.finish(ctx, key, cert)
+}
+
+// finish records a pending root and puts it in force.
+func (c Config) finish(ctx context.Context, key crypto.Signer, cert *x509.Certificate) error {
+	now := time.Now()
+	if err := c.check(key, cert, now); err != nil {
+		return err
+	}
+	index, err := c.Ledger.Append(ctx, ca.CertificateEntry(ca.KindRoot, cert, cert, now))
+	if err != nil {
+		return fmt.Errorf("%w: recording the root: %w", ca.ErrLedger, err)
+	}
+	if err := durable.Rename(c.pending(), c.file()); err != nil {
+		return err
+	}
+	c.Logger.InfoContext(ctx, "root in force", slog.String("subject", cert.Subject.String()),
+		slog.Time("not_after", cert.NotAfter), slog.Uint64("ledger_index", index))
+	return nil
+}
+
+func (c Config) template(now time.Time) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("making serial of the root: %w", err)
+	}
+	now = now.UTC().Truncate(time.Second)
+	return &x509.Certificate{
+		SerialNumber: serial.Add(serial, big.NewInt(1)), // never zero
+		Subject: pkix.Name{
+			Organization: []string{c.TrustDomain.Name()},
+			CommonName:   "Ensign root " + strings.ToLower(rand.Text()[:12]),
+		},
+		NotBefore:             now.Add(-ca.Backdate),
+		NotAfter:              now.AddDate(rootYears, 0, 0),
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+		MaxPathLen:            1, // issuers, and nothing that signs further CAs
+	}, nil
+}
+
+// check says whether key and certificate are one usable root of this mesh.
+func (c Config) check(key crypto.Signer, cert *x509.Certificate, now time.Time) error {
+	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
+	switch {
+	case !ok || !public.Equal(key.Public()):
+		return fmt.Errorf("root certificate %q in %s and the root key do not belong together: restore both from one backup", cert.Subject, c.Dir)
+	case cert.CheckSignatureFrom(cert) != nil:
+		return fmt.Errorf("root certificate %q in %s is not signed by itself: restore it from a backup", cert.Subject, c.Dir)
+	case !slices.Equal(cert.Subject.Organization, []string{c.TrustDomain.Name()}):
+		return fmt.Errorf("data folder %s belongs to trust domain %q, not to %q: use another folder or --trust-domain",
+			c.Dir, cert.Subject.Organization, c.TrustDomain.Name())
+	case !now.Before(cert.NotAfter):
+		return fmt.Errorf("root %q has expired at %s", cert.Subject, cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
