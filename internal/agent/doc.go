@@ -1,0 +1,48 @@
+// Package agent is the process beside each Envoy.
+//
+// [Run] takes a [Config] and
+//
+//  1. makes a key in memory and gets an SVID for it from the control plane,
+//  2. serves it to Envoy over DIR/sds.sock (package sds),
+//  3. relays Envoy's ADS stream from DIR/xds.sock to the control plane,
+//  4. writes DIR/envoy.yaml and runs Envoy with it,
+//  5. reports upstream what Envoy has acknowledged and what it shows, and fetches
+//     pages of Envoy's admin port when the control plane asks.
+//
+// # Which proof, when
+//
+// Without a live SVID the agent proves itself by its token, and only on the
+// certificate RPC. The token file is read again for each call. It is sent after the
+// TLS handshake has verified the server against the bundle file, which is read
+// again for each handshake; there is no way to turn that off. With a live SVID the
+// agent shows it as client certificate: for renewals, for the relay and for
+// reports; the bundle file and the roots that came with that SVID verify the
+// server. Only if the control plane refuses or cannot be reached that way is the
+// token tried again. An expired SVID is never shown.
+//
+// The control plane ends a stream when its proof expires. So some time after a
+// renewal, long before that, the agent ends the streams of the old SVID itself;
+// Envoy connects again at once, names the versions that it has, and gets only
+// what it lacks.
+//
+// # Sockets and ports
+//
+// Both sockets have mode 0600 and take peers of the agent's own user only. Health
+// (15021, /healthz/ready) and metrics (15020: /metrics is the agent's own,
+// /stats/prometheus is Envoy's) listen on all addresses, as Istio's do, because
+// kubelet and Prometheus call them from outside; neither shows a secret. Envoy's
+// admin port is bound to 127.0.0.1 (15000), and only read-only pages of it are
+// passed on.
+//
+// # When the agent is killed
+//
+// Envoy is not tied to the agent's life: kill -9 of the agent leaves Envoy, and the
+// traffic, running on the certificate and configuration that it has. DIR/envoy.pid
+// names that Envoy (process, start time, boot, binary and a hash of its command and
+// bootstrap). The next agent of the same folder takes it over if all of that still
+// fits what it would start itself; otherwise it stops that Envoy first, so that the
+// ports are free. A process that merely has the same number is left alone. In
+// Kubernetes the question does not arise: the container ends with the agent. The
+// price is that whoever kills an agent by force, and does not start another, must
+// stop Envoy too.
+package agent

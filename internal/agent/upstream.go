@@ -1,0 +1,123 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/ensign-mesh/ensign/sds"
+)
+
+// Streams of a replaced SVID end within this time, at random, so that a fleet
+// that renewed together does not reconnect together.
+const retireWithin = 5 * time.Minute
+
+// upstream connects to the control plane: one connection an SVID.
+type upstream struct {
+	address  string
+	verifier verifier
+	token    tokenFile
+	live     func() (*sds.SVID, error)
+	logger   *slog.Logger
+
+	mu      sync.Mutex // guards current
+	current *session
+}
+
+// session is the connection that shows one SVID.
+type session struct {
+	svid *sds.SVID
+	conn *grpc.ClientConn
+	// done is closed when streams of this session are to move to the next one.
+	done chan struct{}
+	end  sync.Once
+}
+
+func (s *session) close() {
+	s.end.Do(func() {
+		close(s.done)
+		s.conn.Close()
+	})
+}
+
+// session is the connection with the live SVID; an error wraps sds.ErrNone if
+// there is none.
+func (u *upstream) session() (*session, error) {
+	svid, err := u.live()
+	if err != nil {
+		return nil, err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.current != nil && u.current.svid == svid {
+		return u.current, nil
+	}
+	conn, err := u.dial(svid)
+	if err != nil {
+		return nil, err
+	}
+	u.retire()
+	u.current = &session{svid: svid, conn: conn, done: make(chan struct{})}
+	return u.current, nil
+}
+
+// retire ends the current session some time before its SVID does.
+func (u *upstream) retire() {
+	if u.current == nil {
+		return
+	}
+	within := min(time.Until(u.current.svid.Expires())/4, retireWithin)
+	time.AfterFunc(time.Duration(rand.Float64()*float64(within)), u.current.close)
+}
+
+// run opens the session of each new SVID as it comes, which retires the one
+// before, and closes the last when ctx ends.
+func (u *upstream) run(ctx context.Context, watch func() (*sds.SVID, <-chan struct{})) error {
+	for {
+		svid, changed := watch()
+		if svid != nil {
+			if _, err := u.session(); err != nil {
+				u.logger.WarnContext(ctx, "control plane not connected", "error", err)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if u.current != nil {
+				u.current.close()
+			}
+			return nil
+		}
+	}
+}
+
+// dial makes a connection that shows the SVID, or the token if svid is nil.
+func (u *upstream) dial(svid *sds.SVID) (*grpc.ClientConn, error) {
+	proof := u.verifier
+	proof.svid = svid
+	options := []grpc.DialOption{
+		grpc.WithTransportCredentials(freshTLS{proof}),
+		grpc.WithNoProxy(),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableRetry(),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 500 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: 15 * time.Second},
+			MinConnectTimeout: 10 * time.Second,
+		}),
+		// A control plane that vanished without a word is noticed within 40 s.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize), grpc.WithSharedWriteBuffer(true),
+	}
+	if svid == nil {
+		options = append(options, grpc.WithPerRPCCredentials(bearer{u.token}))
+	}
+	return grpc.NewClient("dns:///"+u.address, options...)
+}
