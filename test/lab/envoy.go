@@ -1,0 +1,78 @@
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Stats are the counters and gauges of one Envoy.
+type Stats map[string]int64
+
+// Admin reads a page of the pod's Envoy, as /server_info.
+func (p *Pod) Admin(ctx context.Context, path string) ([]byte, error) {
+	return get(ctx, p.Net, "http://127.0.0.1:15000"+path)
+}
+
+// ServerInfo is Envoy's own page, as it is.
+func (p *Pod) ServerInfo(ctx context.Context) (json.RawMessage, error) {
+	return p.Admin(ctx, "/server_info")
+}
+
+// Stats reads the counters that have been used.
+func (p *Pod) Stats(ctx context.Context) (Stats, error) {
+	body, err := p.Admin(ctx, "/stats?usedonly")
+	if err != nil {
+		return nil, fmt.Errorf("reading stats of %s: %w", p.Name, err)
+	}
+	stats := Stats{}
+	lines := bufio.NewScanner(bytes.NewReader(body))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), ": ")
+		if n, err := strconv.ParseInt(value, 10, 64); ok && err == nil {
+			stats[name] += n
+		}
+	}
+	return stats, lines.Err()
+}
+
+// Sum adds all stats whose name ends in .suffix.
+func (s Stats) Sum(suffix string) int64 {
+	var sum int64
+	for name, value := range s {
+		if strings.HasSuffix(name, "."+suffix) {
+			sum += value
+		}
+	}
+	return sum
+}
+
+// sumMetric adds the samples of one metric in Prometheus' text form.
+func sumMetric(text []byte, name string) (float64, error) {
+	var sum float64
+	found := false
+	for line := range strings.Lines(string(text)) {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
+			continue
+		}
+		fields := strings.Fields(rest[strings.LastIndexByte(rest, '}')+1:])
+		if len(fields) == 0 {
+			continue
+		}
+		value, err := strconv.ParseFloat(fields[0], 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading metric %s: %w", name, err)
+		}
+		sum, found = sum+value, true
+	}
+	if !found {
+		return 0, fmt.Errorf("no metric %s", name)
+	}
+	return sum, nil
+}
