@@ -1,0 +1,122 @@
+package mesh
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+)
+
+// composeHost composes one host: its service, its endpoints, and which pods
+// stand behind it.
+func (b *Builder) composeHost(host string) {
+	d := b.define(host)
+	old := b.definitions[host]
+	var service *Service
+	var set *EndpointSet
+	var behind backing
+	if d != nil {
+		b.definitions[host] = d
+		service = keep(b.last.Services[host], d.service)
+		set, behind = b.endpointsOf(d)
+	} else {
+		delete(b.definitions, host)
+	}
+	b.mark.services.put(host, service)
+	b.indexPorts(host, old, d)
+	b.putEndpoints(host, set)
+	b.putBacking(host, behind)
+}
+
+// define finds who speaks for a host: Kubernetes' service before any
+// ServiceEntry, of these the oldest. The others are told.
+func (b *Builder) define(host string) *definition {
+	var found []*definition
+	for k := range b.entriesByHost[host] {
+		for _, d := range b.entries.all[k] {
+			if d.service.Host == host {
+				found = append(found, d)
+			}
+		}
+	}
+	slices.SortFunc(found, func(a, b *definition) int { return a.age.compare(b.age) })
+	if k, ok := kubeService(host); ok && b.services.all[k] != nil {
+		found = append([]*definition{b.services.all[k]}, found...)
+	}
+	var conflicts []Problem
+	for i := 1; i < len(found); i++ {
+		conflicts = append(conflicts, Problem{
+			Ref: found[i].service.Ref, Field: "spec.hosts", Fix: "use another host, or merge the two",
+			Message: fmt.Sprintf("host %s is already defined by %s", host, found[0].service.Ref),
+		})
+	}
+	b.report.setHost(host, conflicts)
+	if len(found) == 0 {
+		return nil
+	}
+	return found[0]
+}
+
+// indexPorts notes the host under its service ports.
+func (b *Builder) indexPorts(host string, old, next *definition) {
+	if old == next {
+		return
+	}
+	for _, d := range []*definition{old, next} {
+		if d == nil {
+			continue
+		}
+		for _, p := range d.service.Ports {
+			b.mark.portNumbers.Add(p.Number)
+			b.hostsByPort.remove(p.Number, host)
+		}
+	}
+	if next != nil {
+		for _, p := range next.service.Ports {
+			b.hostsByPort.add(p.Number, host)
+		}
+	}
+}
+
+// putEndpoints keeps the old set, or its halves, where they are the same.
+func (b *Builder) putEndpoints(host string, next *EndpointSet) {
+	old := b.last.Endpoints[host]
+	samePorts := old != nil && next != nil && reflect.DeepEqual(old.Ports, next.Ports)
+	sameAccounts := old != nil && next != nil && slices.Equal(old.Accounts, next.Accounts)
+	if samePorts && sameAccounts || old == nil && next == nil {
+		return
+	}
+	if !samePorts {
+		b.mark.endpointHosts.Add(host)
+	} else {
+		next.Ports = old.Ports
+	}
+	if !sameAccounts {
+		b.mark.accountHosts.Add(host)
+	} else {
+		next.Accounts = old.Accounts
+	}
+	b.mark.endpoints.put(host, next)
+}
+
+// putBacking notes which pods stand behind a host and marks those for which
+// that is new.
+func (b *Builder) putBacking(host string, next backing) {
+	old := b.backings[host]
+	for k := range old {
+		if _, still := next[k]; !still {
+			b.hostsByPod.remove(k, host)
+			b.mark.pods.Add(k)
+		}
+	}
+	for k, ports := range next {
+		if before, had := old[k]; !had || !slices.Equal(before, ports) {
+			b.mark.pods.Add(k)
+		}
+		b.hostsByPod.add(k, host)
+	}
+	delete(b.backings, host)
+	if len(next) > 0 {
+		b.backings[host] = maps.Clone(next)
+	}
+}
