@@ -1,0 +1,213 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+	securityv1 "istio.io/api/security/v1alpha1"
+
+	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/sds/sdstest"
+)
+
+const (
+	testID    = "spiffe://cluster.local/ns/shop/sa/reviews"
+	testToken = "header.payload.signature-of-the-test"
+)
+
+// controlPlane is a small real one: TLS, certificates, a listener over delta ADS,
+// reports. It notes what it was shown.
+type controlPlane struct {
+	securityv1.UnimplementedIstioCertificateServiceServer
+	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
+	ensignv1.UnimplementedAgentServiceServer
+
+	t         testing.TB
+	authority *sdstest.Authority
+	address   string
+	server    *grpc.Server
+
+	mu sync.Mutex // guards all below
+	// ttl is the life of the next certificates.
+	ttl time.Duration
+	// refuse, if set, is the answer to certificate requests.
+	refuse error
+	// ads, if set, serves delta ADS streams.
+	ads     func(discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error
+	proofs  []proof
+	leaves  []*x509.Certificate
+	streams []proof
+	reports chan *ensignv1.Report
+	queries chan *ensignv1.EnvoyQuery
+	answers chan *ensignv1.EnvoyAnswer
+	deaf    bool // does not say ReportStored
+}
+
+// proof is how one call proved who it is.
+type proof struct{ token, serial string }
+
+func proofOf(ctx context.Context) proof {
+	var p proof
+	if md, ok := metadata.FromIncomingContext(ctx); ok {
+		p.token = strings.Join(md.Get("authorization"), ",")
+	}
+	if caller, ok := peer.FromContext(ctx); ok {
+		if info, ok := caller.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
+			p.serial = info.State.PeerCertificates[0].SerialNumber.Text(16)
+		}
+	}
+	return p
+}
+
+func newControlPlane(t testing.TB) *controlPlane {
+	t.Helper()
+	c := &controlPlane{
+		t: t, authority: sdstest.New(t), ttl: time.Hour,
+		reports: make(chan *ensignv1.Report, 100), queries: make(chan *ensignv1.EnvoyQuery), answers: make(chan *ensignv1.EnvoyAnswer, 1000),
+	}
+	c.serve("127.0.0.1:0")
+	t.Cleanup(func() { c.server.Stop() })
+	return c
+}
+
+// serve starts the server; after server.Stop it may be called again with address.
+func (c *controlPlane) serve(address string) {
+	c.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.address = listener.Addr().String()
+	config := &tls.Config{
+		Certificates: []tls.Certificate{c.authority.Server(c.t, defaultServerName)},
+		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: c.authority.Pool(),
+	}
+	c.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
+	securityv1.RegisterIstioCertificateServiceServer(c.server, c)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(c.server, c)
+	ensignv1.RegisterAgentServiceServer(c.server, c)
+	go c.server.Serve(listener)
+}
+
+func (c *controlPlane) set(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+}
+
+func (c *controlPlane) CreateCertificate(ctx context.Context, request *securityv1.IstioCertificateRequest) (*securityv1.IstioCertificateResponse, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	shown := proofOf(ctx)
+	c.proofs = append(c.proofs, shown)
+	if c.refuse != nil {
+		return nil, c.refuse
+	}
+	if shown.serial == "" && shown.token != "Bearer "+testToken {
+		return nil, status.Error(codes.Unauthenticated, "no proof")
+	}
+	leaf := sdstest.Leaf(testID, c.ttl)
+	c.leaves = append(c.leaves, leaf)
+	return &securityv1.IstioCertificateResponse{CertChain: c.authority.Issue(c.t, []byte(request.GetCsr()), leaf)}, nil
+}
+
+func (c *controlPlane) DeltaAggregatedResources(stream discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error {
+	c.mu.Lock()
+	c.streams = append(c.streams, proofOf(stream.Context()))
+	serve := c.ads
+	c.mu.Unlock()
+	if serve == nil {
+		<-stream.Context().Done()
+		return stream.Context().Err()
+	}
+	return serve(stream)
+}
+
+func (c *controlPlane) Connect(stream ensignv1.AgentService_ConnectServer) error {
+	go func() {
+		for {
+			select {
+			case q := <-c.queries:
+				stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Query{Query: q}})
+			case <-stream.Context().Done():
+				return
+			}
+		}
+	}()
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		if answer := message.GetAnswer(); answer != nil {
+			c.answers <- answer
+			continue
+		}
+		report := message.GetReport()
+		c.reports <- report
+		c.mu.Lock()
+		deaf := c.deaf
+		c.mu.Unlock()
+		if !deaf {
+			stored := &ensignv1.ReportStored{Sequence: report.GetSequence()}
+			stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Stored{Stored: stored}})
+		}
+	}
+}
+
+// config is an agent's for this control plane, without Envoy.
+func (c *controlPlane) config(t testing.TB) Config {
+	t.Helper()
+	dir := shortDir(t)
+	bundle, token := filepath.Join(dir, "bundle.pem"), filepath.Join(dir, "token")
+	write(t, bundle, sdstest.PEM(c.authority.Root))
+	write(t, token, testToken+"\n")
+	return Config{
+		ControlPlane: c.address, TrustBundle: bundle, TokenFile: token,
+		Pod: "shop/reviews-v1", IP: "127.0.0.1", RunDir: filepath.Join(dir, "run"), Envoy: NoEnvoy,
+		EnvoyAdmin: freeAddress(t), Metrics: freeAddress(t), Health: freeAddress(t), Logger: testLogger(t),
+	}
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// shortDir is a folder whose path leaves room for a socket's name.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
