@@ -68,15 +68,6 @@ func (b Bundle) PEM() string { return b.pem }
 // hex. It is the value that agents report.
 func (b Bundle) Hash() string { return b.hash }
 
-// pool is the roots for verification.
-func (b Bundle) pool() *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, r := range b.roots {
-		pool.AddCert(r)
-	}
-	return pool
-}
-
 func encodePEM(certs ...*x509.Certificate) string {
 	var text bytes.Buffer
 	for _, c := range certs {

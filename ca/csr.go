@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 )
 
@@ -83,6 +84,10 @@ func decodeCSR(text []byte) ([]byte, error) {
 		return nil, refuse(ReasonMalformed, "PEM headers are not allowed")
 	case len(bytes.TrimSpace(rest)) != 0:
 		return nil, refuse(ReasonTrailing, "%d bytes behind the request", len(rest))
+	}
+	var der asn1.RawValue
+	if behind, err := asn1.Unmarshal(block.Bytes, &der); err == nil && len(behind) != 0 {
+		return nil, refuse(ReasonTrailing, "%d bytes behind the request, inside its PEM block", len(behind))
 	}
 	return block.Bytes, nil
 }

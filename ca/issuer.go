@@ -18,12 +18,14 @@ import (
 // issuer is a key that signs leaves, its certificate, and the roots it leads to.
 // It is immutable; a rotation replaces it whole and forgets the key.
 type issuer struct {
-	key           crypto.Signer
-	cert          *x509.Certificate
-	chain         []*x509.Certificate // cert first, no root
-	bundle        Bundle
-	roots         *x509.CertPool
-	intermediates *x509.CertPool
+	key    crypto.Signer
+	cert   *x509.Certificate
+	chain  []*x509.Certificate // cert first, no root
+	bundle Bundle
+	// anchor is cert alone. That cert leads to a root, from now to its last
+	// second, was verified before it came into force (checkIssuerChain), so
+	// that a leaf which leads to cert leads to the root.
+	anchor *x509.CertPool
 
 	// lintKey is of the issuer key's kind and nobody trusts it; lintCert is
 	// cert with that key in it, so that both sign the very same bytes.
@@ -66,15 +68,14 @@ func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle)
 	lintCert.PublicKey = lintKey.Public()
 	now := time.Now()
 	return &issuer{
-		key:           key,
-		cert:          chain[0],
-		chain:         chain,
-		bundle:        bundle,
-		roots:         bundle.pool(),
-		intermediates: poolOf(chain),
-		lintKey:       lintKey,
-		lintCert:      &lintCert,
-		replaceAt:     replaceAt(now, chain[0].NotAfter, jitter()),
+		key:       key,
+		cert:      chain[0],
+		chain:     chain,
+		bundle:    bundle,
+		anchor:    poolOf(chain[:1]),
+		lintKey:   lintKey,
+		lintCert:  &lintCert,
+		replaceAt: replaceAt(now, chain[0].NotAfter, jitter()),
 	}, nil
 }
 
@@ -93,7 +94,7 @@ func issuerTemplate(td spiffeid.TrustDomain, now time.Time, life time.Duration) 
 			CommonName:   "Ensign issuer " + strings.ToLower(rand.Text()[:12]),
 		},
 		NotBefore:             now.Add(-Backdate),
-		NotAfter:              now.Add(life),
+		NotAfter:              now.Add(life).Truncate(time.Second),
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,

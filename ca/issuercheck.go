@@ -45,7 +45,7 @@ func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Ce
 func checkIssuerChain(chain []*x509.Certificate, bundle Bundle, now time.Time) error {
 	for _, at := range []time.Time{now, chain[0].NotAfter} {
 		_, err := chain[0].Verify(x509.VerifyOptions{
-			Roots:         bundle.pool(),
+			Roots:         poolOf(bundle.roots),
 			Intermediates: poolOf(chain[1:]),
 			CurrentTime:   at,
 			KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},

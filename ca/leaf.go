@@ -86,10 +86,9 @@ func (p *prepared) validate(leaf *x509.Certificate) error {
 		return err
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots:         p.issuer.roots,
-		Intermediates: p.issuer.intermediates,
-		CurrentTime:   p.want.now,
-		KeyUsages:     leafExtKeyUsage(),
+		Roots:       p.issuer.anchor,
+		CurrentTime: p.want.now,
+		KeyUsages:   leafExtKeyUsage(),
 	})
 	if err != nil {
 		return misissued("chain", "certificate does not lead to a root: %v", err)

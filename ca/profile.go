@@ -90,7 +90,7 @@ func (p Profile) life(asked time.Duration) time.Duration {
 func (p Profile) validity(now time.Time, asked time.Duration, issuerStart, issuerEnd time.Time) (notBefore, notAfter time.Time) {
 	// Certificates count in whole seconds; rounding down never prolongs.
 	now = now.UTC().Truncate(time.Second)
-	notBefore, notAfter = now.Add(-Backdate), now.Add(p.life(asked))
+	notBefore, notAfter = now.Add(-Backdate), now.Add(p.life(asked)).Truncate(time.Second)
 	if notBefore.Before(issuerStart) {
 		notBefore = issuerStart
 	}

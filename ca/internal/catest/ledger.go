@@ -1,0 +1,49 @@
+package catest
+
+import (
+	"context"
+	"sync"
+
+	"github.com/ensign-mesh/ensign/ca"
+)
+
+// Ledger is a ledger in memory.
+type Ledger struct {
+	mu      sync.Mutex
+	entries []ca.Entry
+	err     error
+}
+
+// Append implements ca.Ledger.
+func (l *Ledger) Append(ctx context.Context, e ca.Entry) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err != nil {
+		return 0, l.err
+	}
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	l.entries = append(l.entries, e)
+	return uint64(len(l.entries) - 1), nil
+}
+
+// Fail makes every later Append return err, until Fail(nil).
+func (l *Ledger) Fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.err = err
+}
+
+// Entries are those of one kind, in order.
+func (l *Ledger) Entries(kind ca.EntryKind) []ca.Entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []ca.Entry
+	for _, e := range l.entries {
+		if e.Kind == kind {
+			found = append(found, e)
+		}
+	}
+	return found
+}

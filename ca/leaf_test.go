@@ -1,0 +1,148 @@
+package ca
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"math/big"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestSignsExactlyWhatWasLintedAndOnce(t *testing.T) {
+	p := newPrepared(t)
+	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+		t.Fatalf("signed without lint: %v", err)
+	}
+	if err := p.lint(); err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := p.sign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(leaf.RawTBSCertificate, p.linted) {
+		t.Error("signed bytes differ from the linted ones")
+	}
+	if err := p.validate(leaf); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+		t.Errorf("signed twice: %v", err)
+	}
+}
+
+// TestValidateCatches what happens between lint and sign, or in a signer.
+func TestValidateCatches(t *testing.T) {
+	for check, meddle := range map[string]func(p *prepared){
+		"as_linted": func(p *prepared) { p.template.SerialNumber = new(big.Int).Add(p.template.SerialNumber, big.NewInt(1)) },
+		"chain":     func(p *prepared) { p.issuer.key, p.issuer.cert = p.issuer.lintKey, p.issuer.lintCert },
+	} {
+		p := newPrepared(t)
+		if err := p.lint(); err != nil {
+			t.Fatal(err)
+		}
+		meddle(p)
+		leaf, err := p.sign()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lint *LintError
+		if err := p.validate(leaf); !errors.As(err, &lint) || lint.Check != check {
+			t.Errorf("%s: got %v", check, err)
+		}
+	}
+}
+
+// TestLintCopyIsWorthless: the copy must never verify under the mesh's roots.
+func TestLintCopyIsWorthless(t *testing.T) {
+	p := newPrepared(t)
+	copied, err := p.create(p.issuer.lintCert, p.issuer.lintKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.linted = copied.RawTBSCertificate
+	if err := p.validate(copied); err == nil {
+		t.Error("the throwaway copy leads to the root")
+	}
+}
+
+func TestSerial(t *testing.T) {
+	seen := map[string]bool{}
+	for range 10000 {
+		serial := must(newSerial())
+		if serial.Sign() <= 0 || serial.BitLen() > serialBits || serial.BitLen() < serialBits/2 {
+			t.Fatalf("serial %x", serial)
+		}
+		if seen[serial.String()] {
+			t.Fatalf("serial %x came twice", serial)
+		}
+		seen[serial.String()] = true
+	}
+}
+
+// TestReplaceAt: always in the future, always before half of what is left.
+func TestReplaceAt(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		now := time.Unix(rapid.Int64Range(0, 1<<33).Draw(r, "now"), 0)
+		life := time.Duration(rapid.Int64Range(int64(time.Second), int64(maxIssuerLifetime)).Draw(r, "life"))
+		at := replaceAt(now, now.Add(life), rapid.Float64Range(0, 0.1).Draw(r, "jitter"))
+		if !at.After(now) || !at.Before(now.Add(life/2)) {
+			r.Fatalf("issuer of %s is replaced after %s", life, at.Sub(now))
+		}
+	})
+}
+
+// TestValidityNeverLeavesItsBounds holds for odd instants and lives too.
+func TestValidityNeverLeavesItsBounds(t *testing.T) {
+	profile := must(NewProfile(ProfileConfig{}))
+	rapid.Check(t, func(r *rapid.T) {
+		start := time.Unix(rapid.Int64Range(1<<20, 1<<33).Draw(r, "start"), 0)
+		end := start.Add(time.Duration(rapid.Int64Range(1, 1<<20).Draw(r, "life")) * time.Second)
+		now := start.Add(time.Duration(rapid.Int64Range(0, int64(end.Sub(start))-1).Draw(r, "age")))
+		asked := time.Duration(rapid.Int64Range(0, 1<<62).Draw(r, "asked"))
+		from, to := profile.validity(now, asked, start, end)
+		switch {
+		case from.Before(start) || to.After(end):
+			r.Fatalf("window %s to %s leaves the issuer's", from, to)
+		case from.After(now) || now.Sub(from) > Backdate+time.Second:
+			r.Fatalf("starts at %s", from)
+		case to.Sub(now) > profile.longest || (asked >= profile.shortest && to.Sub(now) > asked):
+			r.Fatalf("asked for %s, got %s", asked, to.Sub(now))
+		case from.Nanosecond() != 0 || to.Nanosecond() != 0:
+			r.Fatal("not in whole seconds")
+		}
+	})
+}
+
+// BenchmarkIssue prints what every check costs: with all of them on, and the
+// two calls of x509 alone that nobody could do without.
+func BenchmarkIssue(b *testing.B) {
+	b.Run("bare", func(b *testing.B) {
+		p, csr := newPrepared(b), benchmarkCSR(b)
+		for b.Loop() {
+			req := must(x509ParseChecked(csr))
+			must(x509Create(rand.Reader, p, req.PublicKey))
+		}
+	})
+	b.Run("checked", func(b *testing.B) {
+		spent := map[Stage]time.Duration{}
+		service, caller, text := benchmarkService(b, func(s Stage, took time.Duration) { spent[s] += took })
+		for b.Loop() {
+			start := time.Now()
+			csr, err := ParseCSR(text)
+			spent["parse"] += time.Since(start)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := service.Issue(b.Context(), Request{Caller: caller, CSR: csr}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for stage, total := range spent {
+			b.ReportMetric(float64(total.Microseconds())/float64(b.N), string(stage)+"-µs/op")
+		}
+	})
+}
