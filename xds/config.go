@@ -2,13 +2,13 @@ package xds
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
-	"go.opentelemetry.io/otel/trace/noop"
 )
 
 // Config is what a [Server] needs. Zero durations and limits take the defaults
@@ -16,8 +16,9 @@ import (
 type Config struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
-	// Tracer makes one span a push; nil: none.
-	Tracer trace.Tracer
+	// Tracer makes one span a push, below Context; nil: none.
+	Tracer  trace.Tracer
+	Context context.Context
 	// SendTimeout is how long one response may wait for a client that does not
 	// read before its stream is ended. 30 s.
 	SendTimeout time.Duration
@@ -37,11 +38,11 @@ func (c Config) validated() (Config, error) {
 	if c.Logger == nil || c.Registerer == nil {
 		return Config{}, errors.New("xds.Config: Logger and Registerer must be set")
 	}
+	if c.Tracer != nil && c.Context == nil {
+		return Config{}, errors.New("xds.Config: Context must be set where Tracer is: spans hang below it")
+	}
 	if c.SendTimeout < 0 || c.AckTimeout < 0 || c.ScopeIdle < 0 || c.MaxNames < 0 || c.MaxUnknown < 0 {
 		return Config{}, errors.New("xds.Config: timeouts and limits must not be negative; leave them 0 for the defaults")
-	}
-	if c.Tracer == nil {
-		c.Tracer = noop.NewTracerProvider().Tracer("")
 	}
 	c.SendTimeout = cmp.Or(c.SendTimeout, 30*time.Second)
 	c.AckTimeout = cmp.Or(c.AckTimeout, 10*time.Second)

@@ -1,0 +1,178 @@
+package xds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/xds/build"
+)
+
+// resource is one resource in the form in which it is sent. It is made once
+// and shared by every view and session; all but its caches is immutable.
+type resource struct {
+	kind    kind
+	name    string
+	version string // hash of the content
+	ids     []string
+	origins []mesh.Ref
+
+	// delta is the resource as field 2 of a DeltaDiscoveryResponse, tag and length
+	// included; state is the part of the same bytes that is field 2 of a
+	// DiscoveryResponse. Both nil: only name and version are known, from a client
+	// that has the resource already.
+	delta, state mem.Buffer
+	// value is the part of them that is the message itself.
+	value []byte
+
+	// assignment names the endpoints of a cluster that is fed by EDS; else "".
+	assignment string
+	// pulls: a RouteConfiguration that takes its virtual hosts from VHDS.
+	pulls bool
+	// widened is, of a cluster that accepts more identities than the mesh says
+	// while its clients' endpoints move, the cluster as the mesh says; else nil.
+	widened *resource
+
+	source   build.Resource // of a cluster, to widen it
+	wide     sync.Map       // joined IDs → *resource
+	accepted atomic.Pointer[[]string]
+}
+
+// maxAccepted bounds how many client versions a resource remembers as having
+// accepted it; versions are the clients' own words.
+const maxAccepted = 16
+
+// The fields of envoy.service.discovery.v3 and google.protobuf.Any that are
+// written by hand, so that responses can be put together around shared bytes.
+const (
+	anyType, anyValue                                    = 1, 2
+	resVersion, resResource, resName, resAliases         = 1, 2, 3, 4
+	respVersion, respResources, respType, respNonce      = 1, 2, 4, 5
+	deltaResources, deltaType, deltaNonce, deltaRemovals = 2, 4, 5, 6
+)
+
+// encode makes the one encoding of a built resource.
+func encode(b build.Resource) (*resource, error) {
+	k, ok := kindOf(b.TypeURL)
+	if !ok {
+		return nil, fmt.Errorf("encoding %s: type %q is not served", b.Name, b.TypeURL)
+	}
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(b.Message)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s %s: %w", k.label(), b.Name, err)
+	}
+	r := &resource{kind: k, name: b.Name, version: contentHash(value, b.Aliases), ids: b.IDs, origins: b.Origins}
+	switch m := b.Message.(type) {
+	case *clusterv3.Cluster:
+		r.source = b
+		r.assignment = assignmentOf(m)
+	case *routev3.RouteConfiguration:
+		r.pulls = m.GetVhds() != nil
+	}
+	var body []byte
+	body = appendBytes(body, anyType, b.TypeURL)
+	body = appendBytes(body, anyValue, value)
+	r.frame(body, len(value), b.Aliases)
+	return r, nil
+}
+
+// placeholder is the answer "there is none, do not wait": a name with no body.
+func placeholder(k kind, name string) *resource {
+	r := &resource{kind: k, name: name, version: contentHash(nil, []string{name})}
+	r.frame(nil, 0, []string{name})
+	return r
+}
+
+// frame lays out the resource's bytes; body is its Any, or nil.
+func (r *resource) frame(body []byte, valueSize int, aliases []string) {
+	inner := appendBytes(nil, resVersion, r.version)
+	start := len(inner)
+	if body != nil {
+		inner = appendBytes(inner, resResource, body)
+	}
+	end := len(inner)
+	inner = appendBytes(inner, resName, r.name)
+	for _, alias := range aliases {
+		inner = appendBytes(inner, resAliases, alias)
+	}
+	outer := appendBytes(make([]byte, 0, len(inner)+8), deltaResources, inner)
+	shift := len(outer) - len(inner)
+	r.delta = mem.SliceBuffer(outer)
+	r.state = mem.SliceBuffer(outer[shift+start : shift+end])
+	r.value = outer[shift+end-valueSize : shift+end]
+}
+
+func appendBytes[T string | []byte](to []byte, field protowire.Number, v T) []byte {
+	to = protowire.AppendTag(to, field, protowire.BytesType)
+	to = protowire.AppendVarint(to, uint64(len(v)))
+	return append(to, v...)
+}
+
+// contentHash is 128 bits of SHA-256 in hex.
+func contentHash(value []byte, aliases []string) string {
+	h := sha256.New()
+	h.Write(value)
+	for _, alias := range aliases {
+		h.Write([]byte{0})
+		h.Write([]byte(alias))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// assignmentOf is the name of the endpoints that feed a cluster; "" if none do.
+func assignmentOf(c *clusterv3.Cluster) string {
+	if c.GetType() != clusterv3.Cluster_EDS {
+		return ""
+	}
+	if name := c.GetEdsClusterConfig().GetServiceName(); name != "" {
+		return name
+	}
+	return c.GetName()
+}
+
+// heldAs is a resource of which only the version is known, from its holder.
+func heldAs(k kind, name, version string) *resource {
+	return &resource{kind: k, name: name, version: version}
+}
+
+// hollow says whether only the version is known, so that it can't be sent.
+func (r *resource) hollow() bool { return r.delta == nil }
+
+// routeName is the RouteConfiguration that a virtual host belongs to.
+func routeName(virtualHost string) string {
+	return virtualHost[:max(0, strings.LastIndexByte(virtualHost, '/'))]
+}
+
+// accept notes that a client of this version took the content.
+func (r *resource) accept(version string) {
+	for {
+		old := r.accepted.Load()
+		if old != nil && (slices.Contains(*old, version) || len(*old) >= maxAccepted) {
+			return
+		}
+		list := []string{version}
+		if old != nil {
+			list = append(list, *old...)
+		}
+		if r.accepted.CompareAndSwap(old, &list) {
+			return
+		}
+	}
+}
+
+// acceptedBy says whether some client of this version took the content.
+func (r *resource) acceptedBy(version string) bool {
+	list := r.accepted.Load()
+	return list != nil && slices.Contains(*list, version)
+}

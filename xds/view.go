@@ -1,0 +1,119 @@
+package xds
+
+import "sync"
+
+// view is a named set of resources that changes, with a log of the changes.
+type view struct {
+	mu     sync.RWMutex
+	byName [kinds]map[string]*resource
+	// older holds, newest first, replaced content that clients had accepted: what
+	// a client gets when the present content is held back from it.
+	older [kinds]map[string][]*resource
+	log   changelog
+}
+
+// maxOlder is how many replaced contents of one name are kept.
+const maxOlder = 2
+
+func newView() *view {
+	v := &view{}
+	for k := range v.byName {
+		v.byName[k] = map[string]*resource{}
+		v.older[k] = map[string][]*resource{}
+	}
+	return v
+}
+
+// replace takes the resources of old out and puts those of new in, and answers
+// how many names changed. Content that stays equal keeps its resource.
+func (v *view) replace(old, new []*resource) int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	present := make(map[change]bool, len(new))
+	for _, r := range new {
+		present[change{r.kind, r.name}] = true
+	}
+	changed := 0
+	for _, r := range old {
+		if !present[change{r.kind, r.name}] && v.byName[r.kind][r.name] == r {
+			v.retire(r)
+			delete(v.byName[r.kind], r.name)
+			v.log.note(r.kind, r.name)
+			changed++
+		}
+	}
+	for _, r := range new {
+		before := v.byName[r.kind][r.name]
+		if before != nil && before.version == r.version {
+			continue
+		}
+		if before != nil {
+			v.retire(before)
+		}
+		v.byName[r.kind][r.name] = r
+		v.log.note(r.kind, r.name)
+		changed++
+	}
+	return changed
+}
+
+// retire remembers content that clients may have accepted. v.mu is held.
+func (v *view) retire(r *resource) {
+	if r.accepted.Load() == nil {
+		return
+	}
+	list := append([]*resource{r}, v.older[r.kind][r.name]...)
+	v.older[r.kind][r.name] = list[:min(len(list), maxOlder)]
+}
+
+// inherit takes over what clients had accepted in a view that this one replaces.
+func (v *view) inherit(from *view) {
+	from.mu.RLock()
+	defer from.mu.RUnlock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for k := range from.byName {
+		for name, r := range from.byName[k] {
+			if now := v.byName[k][name]; now == nil || now.version == r.version || len(v.older[k][name]) > 0 {
+				continue
+			}
+			v.older[k][name] = from.older[k][name]
+			v.retire(r)
+		}
+	}
+}
+
+// get is the present resource of a name, or nil.
+func (v *view) get(k kind, name string) *resource {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.byName[k][name]
+}
+
+// lastGood is the newest replaced content that a client of this version accepted, or nil.
+func (v *view) lastGood(k kind, name, version string) *resource {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, r := range v.older[k][name] {
+		if r.acceptedBy(version) {
+			return r
+		}
+	}
+	return nil
+}
+
+// names hands every name of a kind to do.
+func (v *view) names(k kind, do func(name string)) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for name := range v.byName[k] {
+		do(name)
+	}
+}
+
+// since is what changed after seq; see changelog.
+func (v *view) since(seq uint64) (changes []change, now uint64, ok bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.log.since(seq)
+}

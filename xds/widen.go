@@ -1,0 +1,48 @@
+package xds
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ensign-mesh/ensign/xds/build"
+)
+
+// widen is the cluster that also accepts the IDs in more, made and encoded once
+// for all sessions that need it.
+func (r *resource) widen(more []string, m *metrics) (*resource, error) {
+	ids := union(r.ids, more)
+	key := strings.Join(ids, "\x00")
+	if w, ok := r.wide.Load(key); ok {
+		return w.(*resource), nil
+	}
+	m.builds.WithLabelValues(r.kind.label()).Inc()
+	m.encodes.WithLabelValues(r.kind.label()).Inc()
+	w, err := encode(build.Widen(r.source, ids))
+	if err != nil {
+		return nil, err
+	}
+	w.ids, w.widened = ids, r
+	stored, _ := r.wide.LoadOrStore(key, w)
+	return stored.(*resource), nil
+}
+
+// union is the sorted set of what is in a or in b.
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// without is what is in a and not in b, in a's order.
+func without(a, b []string) []string {
+	var rest []string
+	for _, v := range a {
+		if !slices.Contains(b, v) {
+			rest = append(rest, v)
+		}
+	}
+	return rest
+}
+
+// within is what is in a and in b, in a's order.
+func within(a, b []string) []string { return without(a, without(a, b)) }
