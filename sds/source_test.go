@@ -1,0 +1,289 @@
+package sds_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/ensign-mesh/ensign/sds"
+	"github.com/ensign-mesh/ensign/sds/sdstest"
+)
+
+const testID = "spiffe://cluster.local/ns/shop/sa/reviews"
+
+// signer is a control plane in this process.
+type signer struct {
+	t         testing.TB
+	authority *sdstest.Authority
+	// answer, if set, replaces the usual answer.
+	answer func(request []byte) ([]string, error)
+	// takes is how long an answer takes.
+	takes   time.Duration
+	asked   []time.Time
+	keys    []any
+	running atomic.Int32
+}
+
+func (s *signer) Sign(ctx context.Context, request []byte, ttl time.Duration) ([]string, error) {
+	if s.running.Add(1) > 1 {
+		s.t.Error("two renewals at the same time")
+	}
+	defer s.running.Add(-1)
+	s.asked = append(s.asked, time.Now())
+	block, _ := pem.Decode(request)
+	csr, err := x509.ParseCertificateRequest(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	s.keys = append(s.keys, csr.PublicKey)
+	if len(csr.URIs)+len(csr.DNSNames)+len(csr.IPAddresses)+len(csr.EmailAddresses) > 0 || csr.Subject.String() != "" {
+		s.t.Errorf("the request names something: %+v", csr.Subject)
+	}
+	if s.takes > 0 {
+		select {
+		case <-time.After(s.takes):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if s.answer != nil {
+		return s.answer(request)
+	}
+	return s.authority.Issue(s.t, request, sdstest.Leaf(testID, ttl)), nil
+}
+
+func newSource(t testing.TB, s *signer, ttl time.Duration) *sds.Source {
+	t.Helper()
+	// Here, because certificates of a bubble are of the bubble's time.
+	s.authority = sdstest.New(t)
+	s.t = t
+	return sds.NewSource(sds.SourceConfig{
+		Signer: s, TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop",
+		Anchors: func() ([]*x509.Certificate, error) { return []*x509.Certificate{s.authority.Root}, nil },
+		TTL:     ttl, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+}
+
+// bubble runs a Source in a bubble of fake time.
+func bubble(t *testing.T, s *signer, ttl time.Duration, check func(t *testing.T, source *sds.Source)) {
+	synctest.Test(t, func(t *testing.T) {
+		source := newSource(t, s, ttl)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- source.Run(ctx) }()
+		synctest.Wait()
+		check(t, source)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run ended with %v", err)
+		}
+	})
+}
+
+func live(t *testing.T, source *sds.Source) *sds.SVID {
+	t.Helper()
+	svid, err := source.Live()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return svid
+}
+
+func TestRenewsAtHalfLifeWithAFreshKey(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, 24*time.Hour, func(t *testing.T, source *sds.Source) {
+		first := live(t, source)
+		time.Sleep(12*time.Hour - 12*time.Hour/10 - time.Second)
+		if live(t, source) != first {
+			t.Error("renewed before nine tenths of half its life")
+		}
+		time.Sleep(2*12*time.Hour/10 + 2*time.Second)
+		second := live(t, source)
+		if second == first || second.Serial() == first.Serial() {
+			t.Fatal("not renewed after eleven tenths of half its life")
+		}
+		if fmt.Sprint(s.keys[0]) == fmt.Sprint(s.keys[1]) {
+			t.Error("the renewal kept its key")
+		}
+		if source.FingerprintOf(first.Serial()) != first.Fingerprint() || source.FingerprintOf("ab") != "" {
+			t.Error("earlier leaves are not remembered")
+		}
+	})
+}
+
+// A fleet that started together must not renew together.
+func TestRenewalIsSpread(t *testing.T) {
+	spread := map[time.Duration]bool{}
+	for range 5 {
+		s := &signer{}
+		bubble(t, s, time.Hour, func(t *testing.T, _ *sds.Source) {
+			time.Sleep(34 * time.Minute)
+			spread[s.asked[1].Sub(s.asked[0])] = true
+		})
+	}
+	if len(spread) < 4 {
+		t.Errorf("5 renewals at %v", spread)
+	}
+}
+
+func TestTheOldOneServesWhileTheControlPlaneIsAway(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		first := live(t, source)
+		s.answer = func([]byte) ([]string, error) { return nil, errors.New("away") }
+		time.Sleep(59 * time.Minute)
+		if live(t, source) != first {
+			t.Error("the old SVID is gone before it expired")
+		}
+		time.Sleep(2 * time.Minute)
+		if _, err := source.Live(); !errors.Is(err, sds.ErrNone) {
+			t.Errorf("after expiry: %v, want ErrNone", err)
+		}
+		s.answer = nil
+		time.Sleep(31 * time.Second)
+		if live(t, source) == first {
+			t.Error("not renewed after the control plane came back")
+		}
+	})
+}
+
+func TestRetriesGrowToTheCap(t *testing.T) {
+	s := &signer{answer: func([]byte) ([]string, error) { return nil, errors.New("away") }}
+	bubble(t, s, time.Hour, func(t *testing.T, _ *sds.Source) {
+		time.Sleep(10 * time.Minute)
+		first := s.asked[1].Sub(s.asked[0])
+		if first < 250*time.Millisecond || first > 500*time.Millisecond {
+			t.Errorf("first pause %s, want 250 to 500 ms", first)
+		}
+		for i := 9; i < len(s.asked); i++ {
+			if pause := s.asked[i].Sub(s.asked[i-1]); pause < 15*time.Second || pause > 30*time.Second {
+				t.Errorf("pause %d is %s, want 15 to 30 s", i, pause)
+			}
+		}
+		if len(s.asked) < 25 || len(s.asked) > 60 {
+			t.Errorf("%d attempts in 10 minutes", len(s.asked))
+		}
+	})
+}
+
+// An answer that does not come is given up, and no second attempt begins before.
+func TestOneAttemptAtATime(t *testing.T) {
+	s := &signer{takes: time.Hour}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		time.Sleep(5 * time.Minute)
+		if len(s.asked) < 5 {
+			t.Errorf("%d attempts in 5 minutes: one hangs", len(s.asked))
+		}
+		if _, err := source.Live(); !errors.Is(err, sds.ErrNone) {
+			t.Errorf("%v, want ErrNone", err)
+		}
+	})
+}
+
+func TestAShortLifeDoesNotSpin(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Second, func(t *testing.T, _ *sds.Source) {
+		time.Sleep(time.Minute)
+		if len(s.asked) > 61 {
+			t.Errorf("%d attempts in a minute", len(s.asked))
+		}
+	})
+}
+
+// The identity of a workload does not change while it lives.
+func TestAnotherIDIsRefused(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		first := live(t, source)
+		s.answer = func(request []byte) ([]string, error) {
+			return s.authority.Issue(t, request, sdstest.Leaf("spiffe://cluster.local/ns/shop/sa/other", time.Hour)), nil
+		}
+		time.Sleep(40 * time.Minute)
+		if live(t, source) != first {
+			t.Error("the workload became somebody else")
+		}
+	})
+}
+
+// A rotation passes through a bundle with both roots: then the new one alone is
+// believed, because it came before. Without that step it is foreign.
+func TestRootsMustOverlap(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		next := sdstest.New(t)
+		first := live(t, source)
+		byNext := func(request []byte) ([]string, error) {
+			return next.Issue(t, request, sdstest.Leaf(testID, time.Hour)), nil
+		}
+		s.answer = byNext
+		time.Sleep(40 * time.Minute)
+		if live(t, source) != first {
+			t.Fatal("a root out of the blue was believed")
+		}
+		s.answer = nil
+		s.authority.Also = []*x509.Certificate{next.Root}
+		time.Sleep(time.Minute)
+		both := live(t, source)
+		if both.Bundle() == first.Bundle() || len(both.Roots) != 2 {
+			t.Fatalf("the bundle of both roots was not taken: %v", both)
+		}
+		s.answer = byNext
+		time.Sleep(40 * time.Minute)
+		if third := live(t, source); third == both || third.Bundle() != sds.BundleHash([]*x509.Certificate{next.Root}) {
+			t.Error("the rotation does not end")
+		}
+	})
+}
+
+func TestWatchTellsOfEachRenewal(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		svid, changed := source.Watch()
+		select {
+		case <-changed:
+			t.Fatal("told of a change that was not")
+		default:
+		}
+		<-changed
+		if next, _ := source.Watch(); next == svid {
+			t.Error("told of a change and kept the SVID")
+		}
+	})
+}
+
+func TestAnSVIDNeverPrintsItsKey(t *testing.T) {
+	var svid *sds.SVID
+	bubble(t, &signer{}, time.Hour, func(t *testing.T, source *sds.Source) { svid = live(t, source) })
+	certificate := svid.TLSCertificate()
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := fmt.Sprintf("%x", key[len(key)-32:])
+	encoded, err := json.Marshal(map[string]any{"svid": svid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var logged bytes.Buffer
+	slog.New(slog.NewJSONHandler(&logged, nil)).Info("x", "svid", svid, "group", slog.GroupValue(slog.Any("svid", svid)))
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v %s", svid, svid, svid, svid), fmt.Sprintf("%+v", struct{ S *sds.SVID }{svid}), string(encoded), logged.String()} {
+		if !strings.Contains(text, svid.Serial()) && !strings.Contains(text, "0x") {
+			t.Errorf("does not name the SVID: %s", text)
+		}
+		if strings.Contains(strings.ToLower(text), secret) || strings.Contains(text, "PrivateKey{") {
+			t.Errorf("shows the key: %s", text)
+		}
+	}
+}
