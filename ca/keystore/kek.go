@@ -16,15 +16,19 @@ import (
 // kekSize is the length of a key-encryption key in bytes.
 const kekSize = 32
 
-// KEK is a key-encryption key. Printing or logging one shows nothing of it. The
-// zero KEK opens nothing.
-type KEK struct{ key [kekSize]byte }
+// KEK is a key-encryption key. Printing or logging one, or whatever holds one,
+// shows nothing of it. The zero KEK opens nothing.
+type KEK struct {
+	// key is behind a pointer because fmt looks into unexported fields of
+	// structs without asking their methods, but does not follow pointers there.
+	key *[kekSize]byte
+}
 
 // NewKEK makes a random key.
 func NewKEK() KEK {
-	var k KEK
-	rand.Read(k.key[:]) // never fails: see crypto/rand
-	return k
+	k := new([kekSize]byte)
+	rand.Read(k[:]) // never fails: see crypto/rand
+	return KEK{key: k}
 }
 
 // ParseKEK reads a key from standard base64; white space around it is ignored.
@@ -38,11 +42,11 @@ func ParseKEK(text string) (KEK, error) {
 	if err != nil || len(raw) != kekSize {
 		return KEK{}, ErrBadKEK
 	}
-	k := KEK{key: [kekSize]byte(raw)}
-	if k.isZero() {
+	key := [kekSize]byte(raw)
+	if key == [kekSize]byte{} {
 		return KEK{}, fmt.Errorf("%w: this one is all zeroes", ErrBadKEK)
 	}
-	return k, nil
+	return KEK{key: &key}, nil
 }
 
 // LoadKEK reads a key from a file that only its owner can read and that lies
@@ -140,15 +144,19 @@ func within(path, dir string) bool {
 }
 
 // Encode is the base64 text that [ParseKEK] reads. It is the secret itself.
-func (k KEK) Encode() string { return base64.StdEncoding.EncodeToString(k.key[:]) }
+func (k KEK) Encode() string {
+	if k.isZero() {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(k.key[:])
+}
 
-// String hides the key.
-func (k KEK) String() string { return "KEK(hidden)" }
+// Format hides the key from every verb of fmt.
+func (k KEK) Format(s fmt.State, _ rune) { io.WriteString(s, hidden) }
 
-// GoString hides the key.
-func (k KEK) GoString() string { return k.String() }
+// LogValue hides the key from slog.
+func (k KEK) LogValue() slog.Value { return slog.StringValue(hidden) }
 
-// LogValue hides the key.
-func (k KEK) LogValue() slog.Value { return slog.StringValue(k.String()) }
+const hidden = "KEK(hidden)"
 
-func (k KEK) isZero() bool { return k.key == [kekSize]byte{} }
+func (k KEK) isZero() bool { return k.key == nil }
