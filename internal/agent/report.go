@@ -50,7 +50,11 @@ func (r *reporter) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			break
 		}
-		r.logger.InfoContext(ctx, "report stream ended", "error", err)
+		level := slog.LevelInfo
+		if errors.Is(err, sds.ErrNone) {
+			level = slog.LevelDebug
+		}
+		r.logger.Log(ctx, level, "report stream ended", "error", err)
 		if pause = min(pause*2, reconnectCap); time.Since(began) > reconnectCap {
 			pause = reconnectFirst
 		}
