@@ -2,6 +2,7 @@
 // services in one program, and the client that calls them.
 //
 //	bookshop serve --service reviews --version v2 --listen :9080 --call http://ratings.stock:9080/ratings/{id}
+//	bookshop echo --listen :7000
 //	bookshop load --url http://storefront:9080/books/1 --count 1000 --workers 4
 //	bookshop watch --url http://ratings.stock:9080/ratings/1 --for 5s
 //

@@ -19,11 +19,12 @@ func main() {
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	verbs := map[string]func(context.Context, []string, io.Writer) (bool, error){
 		"serve": serve,
+		"echo":  echo,
 		"load":  loadVerb,
 		"watch": watch,
 	}
 	if len(args) == 0 || verbs[args[0]] == nil {
-		fmt.Fprintln(errs, "usage: bookshop serve|load|watch [flags]\nexample: bookshop load --url http://storefront:9080/books/1 --count 100")
+		fmt.Fprintln(errs, "usage: bookshop serve|echo|load|watch [flags]\nexample: bookshop load --url http://storefront:9080/books/1 --count 100")
 		return 2
 	}
 	ok, err := verbs[args[0]](ctx, args[1:], out)
