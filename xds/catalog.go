@@ -16,6 +16,7 @@ type catalog struct {
 	metrics *metrics
 	log     *slog.Logger
 	idle    time.Duration
+	make    maker
 
 	mu     sync.Mutex // held while anything is built
 	snap   *mesh.Snapshot
@@ -37,7 +38,7 @@ type group struct {
 
 func newCatalog(m *metrics, log *slog.Logger, idle time.Duration) *catalog {
 	return &catalog{
-		metrics: m, log: log, idle: idle,
+		metrics: m, log: log, idle: idle, make: fromBuild,
 		scopes: map[build.Scope]*scope{}, cache: map[unitID]map[build.Visibility]*unit{},
 		groups: map[*mesh.Inbound]*group{},
 	}
@@ -74,15 +75,14 @@ func (c *catalog) update(snap *mesh.Snapshot, ch mesh.ChangeSet) int {
 
 // unit is the unit for a scope, shared with the scopes that see the same. c.mu is held.
 func (c *catalog) unit(id unitID, sc build.Scope) *unit {
-	b := builder{c.snap, c.metrics, c.log}
 	if id.part == ports || id.part == base {
-		return &unit{resources: b.build(id, sc)}
+		return &unit{resources: c.encodeAll(c.make.unit(c.snap, id, sc))}
 	}
 	visibility := build.Visible(c.snap, sc, id.host)
 	if u := c.cache[id][visibility]; u != nil {
 		return u
 	}
-	u := &unit{visibility: visibility, resources: b.build(id, sc)}
+	u := &unit{visibility: visibility, resources: c.encodeAll(c.make.unit(c.snap, id, sc))}
 	if c.cache[id] == nil {
 		c.cache[id] = map[build.Visibility]*unit{}
 	}
@@ -151,7 +151,7 @@ func (c *catalog) join(in *mesh.Inbound) *group {
 	g := c.groups[in]
 	if g == nil {
 		g = &group{inbound: in, epoch: c.epoch.Load(), view: newView()}
-		g.view.replace(nil, builder{c.snap, c.metrics, c.log}.inbound(in))
+		g.view.replace(nil, c.encodeAll(c.make.inbound(c.snap, in)))
 		c.groups[in] = g
 	}
 	g.streams++

@@ -1,8 +1,6 @@
 package xds
 
 import (
-	"log/slog"
-
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds/build"
 )
@@ -32,46 +30,44 @@ type unit struct {
 	resources  []*resource
 }
 
-// builder makes units of one snapshot.
-type builder struct {
-	snap    *mesh.Snapshot
-	metrics *metrics
-	log     *slog.Logger
+// maker makes the resources of one unit, or of one workload group. It is what
+// package build exports; tests have worlds of their own.
+type maker struct {
+	unit    func(*mesh.Snapshot, unitID, build.Scope) []build.Resource
+	inbound func(*mesh.Snapshot, *mesh.Inbound) []build.Resource
 }
 
-// build makes the unit for a scope.
-func (b builder) build(id unitID, sc build.Scope) []*resource {
-	switch id.part {
-	case clusters:
-		return b.encodeAll(build.Clusters(b.snap, sc, id.host))
-	case endpoints:
-		return b.encodeAll(build.Endpoints(b.snap, sc, id.host))
-	case virtualHosts:
-		return b.encodeAll(build.VirtualHosts(b.snap, sc, id.host))
-	case ports:
-		return b.encodeAll(build.Port(b.snap, sc, id.port))
-	default:
-		return b.encodeAll(build.Base(b.snap, sc))
-	}
-}
-
-// inbound makes the resources of a workload group.
-func (b builder) inbound(in *mesh.Inbound) []*resource {
-	return b.encodeAll(build.Inbound(b.snap, in))
+// fromBuild makes what package build says.
+var fromBuild = maker{
+	unit: func(snap *mesh.Snapshot, id unitID, sc build.Scope) []build.Resource {
+		switch id.part {
+		case clusters:
+			return build.Clusters(snap, sc, id.host)
+		case endpoints:
+			return build.Endpoints(snap, sc, id.host)
+		case virtualHosts:
+			return build.VirtualHosts(snap, sc, id.host)
+		case ports:
+			return build.Port(snap, sc, id.port)
+		default:
+			return build.Base(snap, sc)
+		}
+	},
+	inbound: build.Inbound,
 }
 
 // encodeAll encodes what was built. What can't be encoded is left out and
 // reported: clients keep what they have.
-func (b builder) encodeAll(built []build.Resource) []*resource {
+func (c *catalog) encodeAll(built []build.Resource) []*resource {
 	out := make([]*resource, 0, len(built))
 	for _, r := range built {
 		res, err := encode(r)
 		if err != nil {
-			b.log.Error("resource left out", "error", err, "origins", r.Origins)
+			c.log.Error("resource left out", "error", err, "origins", r.Origins)
 			continue
 		}
-		b.metrics.builds.WithLabelValues(res.kind.label()).Inc()
-		b.metrics.encodes.WithLabelValues(res.kind.label()).Inc()
+		c.metrics.builds.WithLabelValues(res.kind.label()).Inc()
+		c.metrics.encodes.WithLabelValues(res.kind.label()).Inc()
 		out = append(out, res)
 	}
 	return out
