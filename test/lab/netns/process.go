@@ -18,7 +18,7 @@ import (
 const ProxyUID = 1337
 
 // grace is how long a process may take over its end before it is killed.
-const grace = 2 * time.Second
+const grace = time.Second
 
 // Spec describes a process of a namespace.
 type Spec struct {
