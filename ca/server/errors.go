@@ -30,6 +30,10 @@ type outcome struct {
 // Unavailable, and what nobody foresaw is Internal.
 func Code(err error) codes.Code { return classify(err).code }
 
+// Outcome is the stable label by which an error is counted, e.g. "expired" or
+// "csr_weak_key"; "issued" for nil.
+func Outcome(err error) string { return classify(err).label }
+
 // classify is the one place where errors become codes and counter labels.
 func classify(err error) outcome {
 	var csr *ca.CSRError

@@ -1,0 +1,283 @@
+package upstream
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/internal/catest"
+	"github.com/ensign-mesh/ensign/ca/keystore"
+)
+
+// place is a data folder with all that a root needs.
+type place struct {
+	Config
+	ledger *catest.Ledger
+}
+
+func newPlace(t *testing.T) place {
+	t.Helper()
+	dir := t.TempDir()
+	keys, err := keystore.Open(filepath.Join(dir, "keys"), keystore.NewKEK())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger := &catest.Ledger{}
+	return place{Config: Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: ledger}, ledger: ledger}
+}
+
+func (p place) open(t *testing.T) *Builtin {
+	t.Helper()
+	b, err := OpenBuiltin(t.Context(), p.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (p place) has(name string) bool {
+	_, err := os.Stat(filepath.Join(p.Dir, name))
+	return err == nil
+}
+
+func TestRootIsMadeOnceAndKept(t *testing.T) {
+	p := newPlace(t)
+	first := p.open(t)
+	for range 3 {
+		if again := p.open(t); !again.cert.Equal(first.cert) {
+			t.Fatal("a later start made another root")
+		}
+	}
+	if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 {
+		t.Errorf("ledger holds %d roots", n)
+	}
+	text, err := os.ReadFile(filepath.Join(p.Dir, "bundle.pem"))
+	if err != nil || string(text) != first.bundle.PEM() {
+		t.Errorf("bundle.pem is not the root: %v", err)
+	}
+	if years := time.Until(first.cert.NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
+		t.Errorf("root lives for %.1f years", years)
+	}
+	if !first.cert.IsCA || first.cert.MaxPathLen != 1 || first.cert.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
+		t.Errorf("root is no CA of issuers: %+v", first.cert)
+	}
+	if other := newPlace(t).open(t); other.cert.Subject.String() == first.cert.Subject.String() {
+		t.Error("two roots share one name")
+	}
+}
+
+// TestCrashAtEveryStep: whatever was done when the process died, the next start
+// ends with one root, in the ledger, and leaves nothing half-made.
+func TestCrashAtEveryStep(t *testing.T) {
+	dead := errors.New("the process died here")
+	for step, crash := range map[string]func(t *testing.T, p *place) *x509.Certificate{
+		"after the key": func(t *testing.T, p *place) *x509.Certificate {
+			if _, err := p.Keys.EnsureKey(keyName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
+				t.Fatal(err)
+			}
+			return nil
+		},
+		"before the ledger has it": func(t *testing.T, p *place) *x509.Certificate {
+			p.ledger.Fail(dead)
+			if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, dead) || !errors.Is(err, ca.ErrLedger) {
+				t.Fatalf("an unrecorded root came into force: %v", err)
+			}
+			p.ledger.Fail(nil)
+			if p.has("root.pem") || p.has("bundle.pem") || !p.has("root.pem.pending") {
+				t.Fatal("an unrecorded root is trusted")
+			}
+			cert, err := readCertificate(p.pending())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return cert
+		},
+		"before its final name": func(t *testing.T, p *place) *x509.Certificate {
+			cert := p.open(t).cert
+			for _, err := range []error{os.Rename(p.file(), p.pending()), os.Remove(filepath.Join(p.Dir, "bundle.pem"))} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			return cert
+		},
+		"before bundle.pem": func(t *testing.T, p *place) *x509.Certificate {
+			cert := p.open(t).cert
+			if err := os.Remove(filepath.Join(p.Dir, "bundle.pem")); err != nil {
+				t.Fatal(err)
+			}
+			return cert
+		},
+	} {
+		t.Run(step, func(t *testing.T) {
+			p := newPlace(t)
+			before := crash(t, &p)
+			after := p.open(t)
+			if before != nil && !before.Equal(after.cert) {
+				t.Error("the half-made root was replaced by a second one")
+			}
+			if !p.has("root.pem") || !p.has("bundle.pem") || p.has("root.pem.pending") {
+				t.Error("the root is still half-made")
+			}
+			for _, e := range p.ledger.Entries(ca.KindRoot) {
+				if e.Serial != after.cert.SerialNumber.Text(16) {
+					t.Errorf("ledger holds another root: %+v", e)
+				}
+			}
+			if len(p.ledger.Entries(ca.KindRoot)) == 0 {
+				t.Error("ledger lacks the root")
+			}
+		})
+	}
+}
+
+func TestBrokenDataFoldersAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, p *place)
+		says  string
+	}{
+		"key lost": {func(t *testing.T, p *place) { remove(t, p.Dir, "keys/root.key") }, "backup"},
+		"key of another root": {func(t *testing.T, p *place) {
+			remove(t, p.Dir, "keys/root.key")
+			if _, err := p.Keys.EnsureKey(keyName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
+				t.Fatal(err)
+			}
+		}, "do not belong together"},
+		"certificate cut short":  {func(t *testing.T, p *place) { overwrite(t, p.file(), "-----BEGIN CERT") }, "root.pem"},
+		"certificate file empty": {func(t *testing.T, p *place) { overwrite(t, p.file(), "") }, "root.pem"},
+		"two certificates": {func(t *testing.T, p *place) {
+			text, _ := os.ReadFile(p.file())
+			other, _ := os.ReadFile(newOpened(t).file())
+			overwrite(t, p.file(), string(text)+string(other))
+		}, "2 certificates"},
+		"other trust domain": {func(t *testing.T, p *place) {
+			p.TrustDomain = spiffeid.RequireTrustDomainFromString("other.example")
+		}, "belongs to trust domain"},
+		"no ledger": {func(t *testing.T, p *place) { p.Ledger = nil }, "needs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newOpened(t)
+			c.spoil(t, &p)
+			if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want %q in it", err, c.says)
+			}
+			if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 {
+				t.Errorf("ledger holds %d roots", n)
+			}
+		})
+	}
+}
+
+func newOpened(t *testing.T) place {
+	t.Helper()
+	p := newPlace(t)
+	p.open(t)
+	return p
+}
+
+func remove(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func overwrite(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestDamagedPendingRootIsNotReplaced(t *testing.T) {
+	p := newPlace(t)
+	overwrite(t, p.pending(), "half")
+	if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestBundleFileIsMended(t *testing.T) {
+	p := newOpened(t)
+	path := filepath.Join(p.Dir, "bundle.pem")
+	overwrite(t, path, "something else")
+	b := p.open(t)
+	if text, err := os.ReadFile(path); err != nil || string(text) != b.bundle.PEM() {
+		t.Errorf("bundle.pem was left wrong: %v", err)
+	}
+}
+
+// TestIssuersOfTheBuiltinRoot goes through package ca, which checks them.
+func TestIssuersOfTheBuiltinRoot(t *testing.T) {
+	p := newPlace(t)
+	profile, err := ca.NewProfile(ca.ProfileConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	service, err := ca.New(t.Context(), ca.Config{TrustDomain: p.TrustDomain, Profile: profile, Upstream: p.open(t), Ledger: p.ledger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
+	if _, err := service.Issue(t.Context(), ca.Request{Caller: catest.Caller("reviews"), CSR: csr}); err != nil {
+		t.Fatal(err)
+	}
+	issuers := p.ledger.Entries(ca.KindIssuer)
+	roots := p.ledger.Entries(ca.KindRoot)
+	if len(issuers) != 1 || len(roots) != 1 || issuers[0].IssuerSerial != roots[0].Serial || issuers[0].IssuerSubject != roots[0].Subject {
+		t.Errorf("ledger: issuers %+v of roots %+v", issuers, roots)
+	}
+}
+
+func TestRootSignsLimitedIssuersOnly(t *testing.T) {
+	b := newPlace(t).open(t)
+	limited := x509.Certificate{IsCA: true, MaxPathLenZero: true, PermittedURIDomains: []string{"cluster.local"}}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(c *x509.Certificate){
+		"a leaf":          func(c *x509.Certificate) { c.IsCA = false },
+		"further CAs":     func(c *x509.Certificate) { c.MaxPathLenZero = false },
+		"every domain":    func(c *x509.Certificate) { c.PermittedURIDomains = nil },
+		"nothing to sign": nil,
+	} {
+		request := ca.IssuerRequest{PublicKey: key.Public()}
+		if edit != nil {
+			template := limited
+			edit(&template)
+			request.Template = &template
+		}
+		if chain, err := b.CertifyIssuer(t.Context(), request); err == nil {
+			t.Errorf("%s: the root signed %v", name, chain)
+		}
+	}
+}
+
+func TestExpiredRootSignsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlace(t)
+		b := p.open(t)
+		time.Sleep(time.Until(b.cert.NotAfter))
+		template := &x509.Certificate{IsCA: true, MaxPathLenZero: true, PermittedURIDomains: []string{"cluster.local"}}
+		if _, err := b.CertifyIssuer(t.Context(), ca.IssuerRequest{Template: template, PublicKey: b.key.Public()}); err == nil {
+			t.Error("an expired root signed an issuer")
+		}
+		if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("an expired root was opened: %v", err)
+		}
+	})
+}
