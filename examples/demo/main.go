@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/ensign-mesh/ensign/internal/need"
+	"github.com/ensign-mesh/ensign/test/lab/netns"
+)
+
+func main() {
+	var s settings
+	var clean bool
+	flag.BoolVar(&clean, "clean", false, "remove what earlier runs left, and do nothing else")
+	flag.BoolVar(&s.keep, "keep", os.Getenv("KEEP") == "1", "leave the mesh up at the end (default: KEEP=1)")
+	flag.StringVar(&s.bin, "bin", "bin", "folder with the programs")
+	flag.StringVar(&s.manifests, "manifests", "examples/bookshop/manifests", "folder with the bookshop's YAML")
+	flag.StringVar(&s.out, "out", "demo", "folder for report.json, and for the logs when a step does not hold")
+	flag.Parse()
+	s.envoy = need.EnvoyPath()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	var err error
+	if clean {
+		err = netns.Clean(ctx)
+	} else {
+		err = tell(ctx, s, os.Stdout)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
