@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"internal/daemon":        {"*"},
 	"internal/cli":           {"ca", "ca/ledger/audit", "internal/api/ensign/v1"},
 	"cmd/...":                {"internal/agent", "internal/cli", "internal/daemon"},
-	"examples/...":           {"test/lab", "internal/need"},
+	"examples/...":           {"test/lab", "test/lab/load", "test/lab/netns", "internal/need"},
 	"test/...":               {"*"},
 }
 
