@@ -173,3 +173,6 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
 }
+
+// silence lets time pass on a bubble's clock.
+func silence(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }

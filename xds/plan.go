@@ -55,27 +55,31 @@ func (s *session) mayAdd(w *watch) bool {
 
 // mayRemove says whether the client can do without a name: what refers to it is
 // sent and acknowledged.
-func (s *session) mayRemove(w *watch, name string) bool {
+func (s *session) mayRemove(w *watch, now time.Time) bool {
 	switch w.kind {
 	case cluster:
-		return s.quiet(extension, listener, route, virtualHost)
-	case endpoint:
-		sent := s.watches[cluster].have[name].sent
-		return sent == nil || sent.assignment != name
+		return s.quiet(now, extension, listener, route, virtualHost)
 	case extension, route:
-		return s.quiet(listener)
+		return s.quiet(now, listener)
 	default:
 		return true
 	}
 }
 
-// quiet says whether nothing of these kinds is waiting or unanswered.
-func (s *session) quiet(kinds ...kind) bool {
+// quiet says whether nothing of these kinds is waiting or unanswered. A client
+// that just came back may not have asked for all of them yet.
+func (s *session) quiet(now time.Time, kinds ...kind) bool {
 	return !slices.ContainsFunc(kinds, func(k kind) bool {
 		w := s.watches[k]
-		return w.asked && (w.busy() || len(w.dirty) > 0)
+		if !w.asked {
+			return now.Before(s.settled())
+		}
+		return w.busy() || len(w.dirty) > 0
 	})
 }
+
+// settled is when a client has asked for all that it will ask for.
+func (s *session) settled() time.Time { return s.opened.Add(s.server.config.AckTimeout) }
 
 // plan makes the response that brings the client nearer to what it should have.
 func (s *session) plan(w *watch, now time.Time) *response {
@@ -83,7 +87,7 @@ func (s *session) plan(w *watch, now time.Time) *response {
 	var adds []*resource
 	var removals []string
 	for {
-		adds, removals = s.collect(w)
+		adds, removals = s.collect(w, now)
 		suspects := len(w.suspects) > 0
 		if suspects {
 			w.suspects = w.suspects[1:]
@@ -152,10 +156,10 @@ func (s *session) owe(clusters []*resource) {
 }
 
 // collect decides the names that there is work for.
-func (s *session) collect(w *watch) (adds []*resource, removals []string) {
+func (s *session) collect(w *watch, now time.Time) (adds []*resource, removals []string) {
 	size := 0
 	for _, name := range w.work() {
-		verdict, r := s.decide(w, name)
+		verdict, r := s.decide(w, name, now)
 		if (verdict == send || verdict == again) && size > 0 && size+r.delta.Len() > chunk && !(s.sotw && w.kind.byState()) {
 			w.more = true
 			break
@@ -180,7 +184,7 @@ func (s *session) collect(w *watch) (adds []*resource, removals []string) {
 }
 
 // decide says what is to be done about one name.
-func (s *session) decide(w *watch, name string) (step, *resource) {
+func (s *session) decide(w *watch, name string, now time.Time) (step, *resource) {
 	if !w.wants(name) || w.kind == virtualHost && !s.openedRoute(name) {
 		return done, nil
 	}
@@ -191,7 +195,7 @@ func (s *session) decide(w *watch, name string) (step, *resource) {
 	case !ok:
 		return done, nil
 	case want == nil:
-		return s.decideGone(w, name, forced), nil
+		return s.decideGone(w, name, forced, now), nil
 	case w.refused[name].Version == want.version:
 		return done, nil
 	}
@@ -209,14 +213,16 @@ func (s *session) decide(w *watch, name string) (step, *resource) {
 }
 
 // decideGone says what is to be done about a name that the mesh does not have.
-func (s *session) decideGone(w *watch, name string, forced bool) step {
+func (s *session) decideGone(w *watch, name string, forced bool, now time.Time) step {
 	delete(w.refused, name)
 	switch {
 	case forced && !s.sotw:
 		return remove
 	case w.have[name].sent == nil:
 		return done
-	case !s.mayRemove(w, name):
+	case w.kind == endpoint && s.watches[cluster].asked:
+		return done // the client lets go of it together with the cluster
+	case !s.mayRemove(w, now):
 		return wait
 	case s.sotw && !w.kind.byState():
 		s.letGo(w, name) // this protocol can't say it

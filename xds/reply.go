@@ -128,6 +128,9 @@ func (s *session) blame(w *watch, r *resource, reason string, now time.Time) {
 // answers when the next one will be, or the zero time.
 func (s *session) overdue(now time.Time) time.Time {
 	var next time.Time
+	if now.Before(s.settled()) {
+		next = s.settled()
+	}
 	for _, w := range s.watches {
 		for _, f := range w.flights {
 			due := f.at.Add(s.server.config.AckTimeout)

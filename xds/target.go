@@ -48,7 +48,7 @@ func (s *session) bridged(desired *resource) *resource {
 	if leaving = within(leaving, accepted.ids); len(leaving) == 0 {
 		return desired
 	}
-	wide, err := desired.widen(leaving, s.server.metrics)
+	wide, err := s.server.catalog.widen(desired, leaving)
 	if err != nil {
 		s.log.Error("cluster not widened", "error", err)
 		return desired

@@ -35,6 +35,7 @@ type unit struct {
 type maker struct {
 	unit    func(*mesh.Snapshot, unitID, build.Scope) []build.Resource
 	inbound func(*mesh.Snapshot, *mesh.Inbound) []build.Resource
+	widen   func(build.Resource, []string) build.Resource
 }
 
 // fromBuild makes what package build says.
@@ -54,6 +55,7 @@ var fromBuild = maker{
 		}
 	},
 	inbound: build.Inbound,
+	widen:   build.Widen,
 }
 
 // encodeAll encodes what was built. What can't be encoded is left out and

@@ -3,25 +3,27 @@ package xds
 import (
 	"slices"
 	"strings"
-
-	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 // widen is the cluster that also accepts the IDs in more, made and encoded once
 // for all sessions that need it.
-func (r *resource) widen(more []string, m *metrics) (*resource, error) {
+func (c *catalog) widen(r *resource, more []string) (*resource, error) {
 	ids := union(r.ids, more)
 	key := strings.Join(ids, "\x00")
 	if w, ok := r.wide.Load(key); ok {
 		return w.(*resource), nil
 	}
-	m.builds.WithLabelValues(r.kind.label()).Inc()
-	m.encodes.WithLabelValues(r.kind.label()).Inc()
-	w, err := encode(build.Widen(r.source, ids))
+	c.metrics.builds.WithLabelValues(r.kind.label()).Inc()
+	c.metrics.encodes.WithLabelValues(r.kind.label()).Inc()
+	w, err := encode(c.make.widen(r.source, ids))
 	if err != nil {
 		return nil, err
 	}
-	w.ids, w.widened = ids, r
+	if w.version == r.version {
+		w = r // there is nothing to widen
+	} else {
+		w.ids, w.widened = ids, r
+	}
 	stored, _ := r.wide.LoadOrStore(key, w)
 	return stored.(*resource), nil
 }
