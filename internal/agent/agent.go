@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -158,7 +159,7 @@ func (a *agent) runEnvoy(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	code := envoy.supervise(ctx, a.Drain, a.admin, a.Logger)
-	if err := os.Remove(a.path("envoy.pid")); err != nil {
+	if err := os.Remove(a.path("envoy.pid")); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return code, fmt.Errorf("removing envoy.pid: %w", err)
 	}
 	return code, nil
@@ -192,7 +193,7 @@ func (a *agent) obtainEnvoy(ctx context.Context, bootstrap []byte) (*process, er
 		return nil, err
 	}
 	a.Logger.Info("envoy started", "pid", process.pid)
-	if err := writeRecord(a.path("envoy.pid"), process.pid, want); err != nil {
+	if err := writeRecord(a.path("envoy.pid"), process.pid, want); err != nil && !process.ended(time.Second) {
 		// Without the record the next agent could not find it.
 		process.end(a.Logger)
 		return nil, err

@@ -55,7 +55,7 @@ func (s *settings) bootstrap() ([]byte, error) {
 func (s *settings) metadata() tree {
 	metadata := tree{
 		"NAME": s.name, "NAMESPACE": s.namespace, "INSTANCE_IPS": s.ip.String(),
-		"ISTIO_VERSION": istioVersion, "PLATFORM_METADATA": tree{},
+		"ISTIO_VERSION": istioVersion,
 	}
 	if len(s.Labels) > 0 {
 		metadata["LABELS"] = s.Labels

@@ -20,11 +20,15 @@ const (
 	maxResident  = 25 << 10
 )
 
+// built is the folder of the binary; "" while no test needed it.
+var built string
+
 var buildOnce = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "agent-binary")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "ensign-agent")
 	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../cmd/ensign-agent")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
@@ -36,8 +40,8 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := buildOnce(); err == nil {
-		os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		os.RemoveAll(built)
 	}
 	os.Exit(code)
 }

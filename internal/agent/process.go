@@ -88,12 +88,10 @@ func (p *process) supervise(stop context.Context, drain time.Duration, admin *ad
 		if err := admin.drain(context.WithoutCancel(stop)); err != nil {
 			logger.Warn("envoy does not drain", "error", err)
 		}
-		select {
-		case <-p.done:
-		case <-time.After(drain):
-		}
 	}
-	p.end(logger)
+	if !p.ended(drain) {
+		p.end(logger)
+	}
 	return p.exit
 }
 
@@ -102,11 +100,19 @@ func (p *process) end(logger *slog.Logger) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		// An error means that it has ended by itself, which done says too.
 		_ = p.signal(signal)
-		select {
-		case <-p.done:
+		if p.ended(killAfter) {
 			return
-		case <-time.After(killAfter):
-			logger.Warn("envoy goes on after a signal", "signal", signal.String())
 		}
+		logger.Warn("envoy goes on after a signal", "signal", signal.String())
+	}
+}
+
+// ended waits for the end of the process for at most so long.
+func (p *process) ended(within time.Duration) bool {
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(within):
+		return false
 	}
 }
