@@ -3,12 +3,52 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 )
 
-// audit: the ledger as it is verifies.
+// audit: the ledger as it is verifies; a copy in which one serial was changed on
+// disk does not.
 func audit(ctx context.Context, s *scene) (string, error) {
 	if r := s.ensign(ctx, "audit", "verify"); r.Code != 0 {
 		return "", errors.New("the ledger does not verify")
 	}
-	return "every entry is in the tree that the checkpoint signs", nil
+	serial, forged, err := s.forgery(ctx)
+	if err != nil {
+		return "", err
+	}
+	copied, err := s.Forge(ctx, serial, forged)
+	if err != nil {
+		return "", err
+	}
+	s.note(fmt.Sprintf("cp -a %s %s && sed -i s/%s/%s/ %s/*", s.Control.Data, copied.Data, serial, forged, copied.Data), "")
+	// Either the control plane will not serve such a ledger, or the check finds it.
+	if err := copied.Start(ctx); err != nil {
+		s.note(copied.Line(), err.Error())
+		return "the ledger verifies; ensignd does not even start on a forged copy", nil
+	}
+	defer copied.Process().Kill()
+	if r := s.show(copied.Ensign(ctx, "audit", "verify")); r.Code != 1 {
+		return "", fmt.Errorf("a forged entry was not found: exit %d", r.Code)
+	}
+	return "the ledger verifies; a copy with one serial changed on disk does not", nil
+}
+
+// forgery is the serial of an issued certificate and another that looks like it.
+func (s *scene) forgery(ctx context.Context) (serial, forged string, err error) {
+	var entries []struct {
+		Serial string `json:"serial"`
+	}
+	if err := decode(s.Ensign(ctx, "audit", "list", "--kind", "svid", "-o", "json"), &entries); err != nil {
+		return "", "", err
+	}
+	if len(entries) == 0 || len(entries[0].Serial) < 8 {
+		return "", "", errors.New("the ledger holds no certificate to forge")
+	}
+	serial = entries[0].Serial
+	last := "0"
+	if strings.HasSuffix(serial, last) {
+		last = "1"
+	}
+	return serial, serial[:len(serial)-1] + last, nil
 }

@@ -20,8 +20,7 @@ type Result struct {
 
 // Ensign runs the CLI against the lab's ensignd.
 func (l *Lab) Ensign(ctx context.Context, args ...string) Result {
-	argv := append([]string{l.program("ensign")}, args...)
-	return l.run(ctx, append(argv, "--data", l.Control.Data)...)
+	return l.Control.Ensign(ctx, args...)
 }
 
 // Exec runs a command inside the pod's namespace as the app's user; a first

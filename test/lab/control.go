@@ -27,9 +27,11 @@ type Control struct {
 	Net  *netns.Namespace
 	Data string
 
-	lab  *Lab
-	argv []string
-	kek  string
+	lab     *Lab
+	name    string
+	argv    []string
+	kek     string
+	metrics string
 
 	mu      sync.Mutex
 	process *netns.Process
@@ -40,7 +42,8 @@ func (l *Lab) startControl(ctx context.Context, extra []string) (*Control, error
 	if err != nil {
 		return nil, err
 	}
-	c := &Control{Net: space, lab: l, Data: filepath.Join(l.Dir(), "data"), kek: filepath.Join(l.Dir(), "kek")}
+	c := &Control{Net: space, lab: l, name: "ensignd", metrics: "127.0.0.1:15014",
+		Data: filepath.Join(l.Dir(), "data"), kek: filepath.Join(l.Dir(), "kek")}
 	if out, err := exec.CommandContext(ctx, l.program("ensign"), "kek", "new", "--out", c.kek).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making the key-encryption key: %w: %s", err, out)
 	}
@@ -50,16 +53,25 @@ func (l *Lab) startControl(ctx context.Context, extra []string) (*Control, error
 	return c, c.Start(ctx)
 }
 
+// Beside makes another ensignd, not yet started, that nobody is connected to, on
+// a data folder of its own: to look at a copy.
+func (c *Control) Beside(data string) *Control {
+	other := &Control{Net: c.Net, lab: c.lab, name: "ensignd-beside", Data: data, kek: c.kek, metrics: "127.0.0.1:25014"}
+	other.argv = []string{c.lab.program("ensignd"), "--manifests", c.lab.manifests, "--data", data, "--kek", c.kek,
+		"--listen", "127.0.0.1:25012", "--metrics", other.metrics}
+	return other
+}
+
 // Start runs ensignd and returns when it says that it is ready.
 func (c *Control) Start(ctx context.Context) error {
-	process, err := c.Net.Start(netns.Spec{Name: "ensignd", Argv: c.argv})
+	process, err := c.Net.Start(netns.Spec{Name: c.name, Argv: c.argv})
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	c.process = process
 	c.mu.Unlock()
-	return untilReady(ctx, process, c.Net, "http://127.0.0.1:15014/readyz")
+	return untilReady(ctx, process, c.Net, "http://"+c.metrics+"/readyz")
 }
 
 // Process is the running or the last ensignd.
@@ -69,12 +81,18 @@ func (c *Control) Process() *netns.Process {
 	return c.process
 }
 
+// Ensign runs the CLI against this ensignd.
+func (c *Control) Ensign(ctx context.Context, args ...string) Result {
+	argv := append([]string{c.lab.program("ensign")}, args...)
+	return c.lab.run(ctx, append(argv, "--data", c.Data)...)
+}
+
 // Line is ensignd's command line.
 func (c *Control) Line() string { return strings.Join(c.argv, " ") }
 
 // Metric is the sum of a counter or gauge over all its labels.
 func (c *Control) Metric(ctx context.Context, name string) (float64, error) {
-	body, err := get(ctx, c.Net, "http://127.0.0.1:15014/metrics")
+	body, err := get(ctx, c.Net, "http://"+c.metrics+"/metrics")
 	if err != nil {
 		return 0, err
 	}
