@@ -2,9 +2,6 @@ package mesh
 
 import (
 	"fmt"
-	"maps"
-	"reflect"
-	"slices"
 
 	security "istio.io/api/security/v1beta1"
 	typev1beta1 "istio.io/api/type/v1beta1"
@@ -25,13 +22,6 @@ type authPolicy struct {
 	selection selection
 	policy    *authz.Policy
 	standIn   bool // for one that has no good version
-}
-
-// equal ignores the place that the policy was read from.
-func (p *authPolicy) equal(o *authPolicy) bool {
-	return reflect.DeepEqual(p.policy, o.policy) && slices.EqualFunc(p.selection, o.selection, func(a, b target) bool {
-		return a.host == b.host && maps.Equal(a.labels, b.labels)
-	})
 }
 
 // compileAuthPolicy reads an AuthorizationPolicy; nil when it asks for nothing

@@ -64,7 +64,8 @@ func NewBuilder(td spiffeid.TrustDomain) *Builder {
 	}
 }
 
-// Apply takes one update wholly, its deletes before its upserts, and returns the
+// Apply takes one update wholly (an object that is deleted and upserted is
+// replaced; of two upserts of one object the later counts) and returns the
 // picture after it, what differs from the picture before, and all problems in
 // force now (not only those of this update), sorted. When nothing differs the
 // snapshot is the same pointer and the change set is empty.
@@ -74,21 +75,31 @@ func NewBuilder(td spiffeid.TrustDomain) *Builder {
 // is absent.
 func (b *Builder) Apply(u Update) (*Snapshot, ChangeSet, []Problem) {
 	b.mark = newMarks(b.last)
-	for _, ref := range u.Deletes {
-		b.remove(ref.ID())
+	upserts := map[Ref]int{}
+	for i, o := range u.Upserts {
+		upserts[idOf(o)] = i
 	}
-	for _, o := range u.Upserts {
-		b.put(o)
+	for _, ref := range u.Deletes {
+		if _, replaced := upserts[ref.ID()]; !replaced {
+			b.remove(ref.ID())
+		}
+	}
+	for i, o := range u.Upserts {
+		if upserts[idOf(o)] == i {
+			b.put(o)
+		}
 	}
 	changes := b.compose()
 	return b.last, changes, b.report.all(b.objects)
 }
 
+// idOf names an object by the kind that its type says.
+func idOf(o Object) Ref { return Ref{Kind: cmp.Or(kindOf(o), o.Ref.Kind), Key: o.Ref.Key} }
+
 // put takes one object.
 func (b *Builder) put(o Object) {
-	kind := kindOf(o)
-	o.Ref.Kind = cmp.Or(kind, o.Ref.Kind)
-	id := o.Ref.ID()
+	kind, id := kindOf(o), idOf(o)
+	o.Ref.Kind = id.Kind
 	old, had := b.objects[id]
 	b.objects[id] = o
 	if had && old.Value == o.Value {

@@ -86,17 +86,21 @@ func (g *gathering) selected() {
 	if len(g.d.selector) == 0 {
 		return
 	}
-	for k, p := range g.b.pods.byNamespace[g.d.service.Ref.Namespace] {
-		if p.gone || !covers(g.d.selector, p.labels) {
-			continue
+	var pods []*pod
+	for _, p := range g.b.pods.byNamespace[g.d.service.Ref.Namespace] {
+		if !p.gone && covers(g.d.selector, p.labels) {
+			pods = append(pods, p)
 		}
+	}
+	slices.SortFunc(pods, func(a, b *pod) int { return compareKeys(a.ref.Key, b.ref.Key) })
+	for _, p := range pods {
 		g.stands(p)
 		for _, t := range g.d.targets {
 			port, ok := t.on(p)
 			if !ok {
 				continue
 			}
-			g.behind.add(k, g.inbound(t, port))
+			g.behind.add(p.ref.Key, g.inbound(t, port))
 			if !g.d.kube {
 				for _, ip := range p.ips {
 					g.endpoint(t, ip, port, p.ready, p, Endpoint{})

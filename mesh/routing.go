@@ -22,13 +22,13 @@ type rule struct {
 	age age
 }
 
-// equal ignores the place that the object was read from.
-func (r route) equal(o route) bool {
-	return r.age.compare(o.age) == 0 && slices.Equal(r.ExportTo, o.ExportTo) && slices.Equal(r.Hosts, o.Hosts) && proto.Equal(r.Spec, o.Spec)
+// equal ignores the place that the object was read from, and its age.
+func (v *VirtualService) equal(o *VirtualService) bool {
+	return slices.Equal(v.ExportTo, o.ExportTo) && slices.Equal(v.Hosts, o.Hosts) && proto.Equal(v.Spec, o.Spec)
 }
 
-func (r rule) equal(o rule) bool {
-	return r.age.compare(o.age) == 0 && slices.Equal(r.ExportTo, o.ExportTo) && proto.Equal(r.Spec, o.Spec)
+func (r *DestinationRule) equal(o *DestinationRule) bool {
+	return slices.Equal(r.ExportTo, o.ExportTo) && proto.Equal(r.Spec, o.Spec)
 }
 
 // compileVirtualService reads a VirtualService; nil when no sidecar is meant.

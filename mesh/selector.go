@@ -1,5 +1,10 @@
 package mesh
 
+import (
+	"maps"
+	"slices"
+)
+
 // covers says whether labels has every pair of selector; an empty selector
 // covers everything.
 func covers(selector, labels map[string]string) bool {
@@ -20,6 +25,10 @@ type target struct {
 
 // selection is what a policy of a namespace selects: any of its targets.
 type selection []target
+
+func (s selection) equal(o selection) bool {
+	return slices.EqualFunc(s, o, func(a, b target) bool { return a.host == b.host && maps.Equal(a.labels, b.labels) })
+}
 
 func (s selection) selects(p *pod, hosts Set[string]) bool {
 	for _, t := range s {

@@ -1,5 +1,7 @@
 package mesh
 
+import "reflect"
+
 // The take functions put a compiled object (nil: none) in the place of the one
 // before, keep the indexes, and mark what leans on either.
 
@@ -29,9 +31,6 @@ func (b *Builder) takePod(k Key, p *pod) {
 func (b *Builder) markPod(p *pod) {
 	k := p.ref.Key
 	b.mark.pods.Add(k)
-	for host := range b.hostsByPod[k] {
-		b.mark.hosts.Add(host)
-	}
 	for _, d := range b.services.byNamespace[k.Namespace] {
 		if len(d.selector) > 0 && covers(d.selector, p.labels) {
 			b.mark.hosts.Add(d.service.Host)
@@ -125,10 +124,12 @@ func (b *Builder) takePeer(k Key, p *peerAuth) {
 }
 
 func (b *Builder) takePolicy(k Key, p *authPolicy) {
-	old := b.policies.all[k]
-	if p != nil && old != nil && p.equal(old) {
-		old.standIn = p.standIn
-		return
+	if old := b.policies.all[k]; p != nil && old != nil && reflect.DeepEqual(p.policy, old.policy) {
+		p.policy = old.policy
+		if p.selection.equal(old.selection) {
+			old.standIn = p.standIn
+			return
+		}
 	}
 	b.mark.policies.Add(k.Namespace)
 	b.policies.drop(k)
@@ -139,8 +140,8 @@ func (b *Builder) takePolicy(k Key, p *authPolicy) {
 
 func (b *Builder) takeRoute(k Key, r route) {
 	if old, ok := b.routes.all[k]; ok {
-		if r.VirtualService != nil && r.equal(old) {
-			return
+		if r.VirtualService != nil && r.equal(old.VirtualService) {
+			r.VirtualService = old.VirtualService
 		}
 		for _, h := range old.Hosts {
 			b.mark.routes.Add(h)
@@ -160,8 +161,8 @@ func (b *Builder) takeRoute(k Key, r route) {
 
 func (b *Builder) takeRule(k Key, r rule) {
 	if old, ok := b.rules.all[k]; ok {
-		if r.DestinationRule != nil && r.equal(old) {
-			return
+		if r.DestinationRule != nil && r.equal(old.DestinationRule) {
+			r.DestinationRule = old.DestinationRule
 		}
 		b.mark.rules.Add(old.Host)
 		b.rulesByHost.remove(old.Host, k)

@@ -157,3 +157,11 @@ func apply(t *testing.T, b *Builder, objects ...Object) (*Snapshot, ChangeSet) {
 func spiffe(ns, account string) spiffeid.ID {
 	return spiffeid.RequireFromString(fmt.Sprintf("spiffe://cluster.local/ns/%s/sa/%s", ns, account))
 }
+
+// largePolicy lets one account call one service of the large mesh.
+func largePolicy(service int, account string) *securityv1.AuthorizationPolicy {
+	p := newPolicy(fmt.Sprintf("ns-%d", service%20), fmt.Sprintf("allow-%d", service), security.AuthorizationPolicy_ALLOW,
+		fromPrincipal("cluster.local/ns/shop/sa/"+account))
+	p.Spec.Selector = &typev1beta1.WorkloadSelector{MatchLabels: map[string]string{"app": fmt.Sprintf("svc-%d", service)}}
+	return p
+}
