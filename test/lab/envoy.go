@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,11 +42,15 @@ func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 	return stats, lines.Err()
 }
 
-// Sum adds all stats whose name ends in .suffix.
+// shares are parts of a counter that Envoy counts again under its whole.
+var shares = []string{".external.", ".internal.", ".canary."}
+
+// Sum adds all stats whose name ends in .suffix, each event once.
 func (s Stats) Sum(suffix string) int64 {
 	var sum int64
 	for name, value := range s {
-		if strings.HasSuffix(name, "."+suffix) {
+		share := slices.ContainsFunc(shares, func(part string) bool { return strings.Contains(name, part) })
+		if strings.HasSuffix(name, "."+suffix) && !share {
 			sum += value
 		}
 	}
