@@ -20,6 +20,7 @@ type EntryKind string
 // The kinds of ledger entries.
 const (
 	KindSVID   EntryKind = "svid"   // a workload certificate
+	KindServer EntryKind = "server" // a TLS certificate of the control plane itself
 	KindIssuer EntryKind = "issuer" // an intermediate that signs SVIDs
 	KindRoot   EntryKind = "root"   // a trust anchor
 	KindAdmin  EntryKind = "admin"  // an administrative act of a person
@@ -65,6 +66,9 @@ type Entry struct {
 	Verb   string `json:"verb,omitempty"`
 	Object string `json:"object,omitempty"`
 	Detail string `json:"detail,omitempty"`
+
+	// Names are the DNS names and IP addresses of a server certificate, separated by commas.
+	Names string `json:"names,omitempty"`
 }
 
 // entryFields has Entry's fields and none of its methods.

@@ -98,27 +98,38 @@ func (s *Service) IssuerExpiry() time.Time { return s.issuer.Load().cert.NotAfte
 // the request is at fault, [ErrIssuerExpired] or [ErrLedger] when a later try
 // may succeed, and [ErrMisissuance] when a check here stopped a bad certificate.
 func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
+	id, err := s.admit(r, time.Now())
+	if err != nil {
+		return Issued{}, err
+	}
+	who, err := workload(id, r.CSR)
+	if err != nil {
+		return Issued{}, err
+	}
+	return s.issue(ctx, who, r.Lifetime, func(i Issued, now time.Time) Entry {
+		return svidEntry(i.Leaf, i.Issuers[0], r, now)
+	})
+}
+
+// issue goes through all stages for a subject that was admitted.
+func (s *Service) issue(ctx context.Context, who subject, asked time.Duration, entry func(Issued, time.Time) Entry) (Issued, error) {
 	now, iss := time.Now(), s.issuer.Load()
 	if iss.expired(now) {
 		return Issued{}, fmt.Errorf("%w at %s", ErrIssuerExpired, iss.cert.NotAfter.UTC().Format(time.RFC3339))
 	}
-	id, err := s.admit(r, now)
+	leaf, err := s.make(iss, who, asked, now)
 	if err != nil {
 		return Issued{}, err
 	}
-	leaf, err := s.make(iss, id, r, now)
-	if err != nil {
-		return Issued{}, err
-	}
-	var index uint64
+	issued := Issued{Leaf: leaf, Issuers: iss.chain, Bundle: iss.bundle}
 	err = s.timed(StageLedger, func() (err error) {
-		index, err = s.append(ctx, svidEntry(leaf, iss.cert, r, now))
+		issued.Index, err = s.append(ctx, entry(issued, now))
 		return err
 	})
 	if err != nil {
 		return Issued{}, err
 	}
-	return Issued{Leaf: leaf, Issuers: iss.chain, Bundle: iss.bundle, Index: index}, nil
+	return issued, nil
 }
 
 // admit decides whether this caller may have a certificate for this key, and
@@ -148,13 +159,13 @@ func (s *Service) admit(r Request, now time.Time) (spiffeid.ID, error) {
 }
 
 // make goes through the stages that need no ledger.
-func (s *Service) make(iss *issuer, id spiffeid.ID, r Request, now time.Time) (leaf *x509.Certificate, err error) {
+func (s *Service) make(iss *issuer, who subject, asked time.Duration, now time.Time) (leaf *x509.Certificate, err error) {
 	var p *prepared
 	stages := []struct {
 		name Stage
 		run  func() error
 	}{
-		{StagePrepare, func() (err error) { p, err = iss.prepare(id, r.CSR, s.cfg.Profile, r.Lifetime, now); return err }},
+		{StagePrepare, func() (err error) { p, err = iss.prepare(who, s.cfg.Profile, asked, now); return err }},
 		{StageLint, func() error { return p.lint() }},
 		{StageSign, func() (err error) { leaf, err = p.sign(); return err }},
 		{StageValidate, func() error { return p.validate(leaf) }},

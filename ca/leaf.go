@@ -7,11 +7,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
-	"net/url"
 	"sync/atomic"
 	"time"
-
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
 const serialBits = 128
@@ -26,8 +23,8 @@ type prepared struct {
 	used     atomic.Bool
 }
 
-// prepare describes the leaf. Nothing of the request but its key is in it.
-func (i *issuer) prepare(id spiffeid.ID, csr CSR, profile Profile, asked time.Duration, now time.Time) (*prepared, error) {
+// prepare describes the leaf of a subject that was admitted.
+func (i *issuer) prepare(who subject, profile Profile, asked time.Duration, now time.Time) (*prepared, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -35,16 +32,16 @@ func (i *issuer) prepare(id spiffeid.ID, csr CSR, profile Profile, asked time.Du
 	notBefore, notAfter := profile.validity(now, asked, i.cert.NotBefore, i.cert.NotAfter)
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		URIs:                  []*url.URL{id.URL()},
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
-		KeyUsage:              leafKeyUsage(csr.key),
-		ExtKeyUsage:           leafExtKeyUsage(),
+		KeyUsage:              leafKeyUsage(who.key),
+		ExtKeyUsage:           who.usages,
 		BasicConstraintsValid: true,
 	}
+	who.name(template)
 	want := expectation{
-		id: id.String(), key: csr, serial: serial, notBefore: notBefore, notAfter: notAfter,
-		now: now, longest: profile.longest, issuer: i.cert,
+		san: who.san, usages: who.usages, key: who.key, spki: who.spki, serial: serial,
+		notBefore: notBefore, notAfter: notAfter, now: now, longest: profile.longest, issuer: i.cert,
 	}
 	return &prepared{issuer: i, template: template, want: want}, nil
 }
@@ -88,7 +85,7 @@ func (p *prepared) validate(leaf *x509.Certificate) error {
 	_, err := leaf.Verify(x509.VerifyOptions{
 		Roots:       p.issuer.anchor,
 		CurrentTime: p.want.now,
-		KeyUsages:   leafExtKeyUsage(),
+		KeyUsages:   p.want.usages,
 	})
 	if err != nil {
 		return misissued("chain", "certificate does not lead to a root: %v", err)
@@ -97,7 +94,7 @@ func (p *prepared) validate(leaf *x509.Certificate) error {
 }
 
 func (p *prepared) create(parent *x509.Certificate, key crypto.Signer) (*x509.Certificate, error) {
-	der, err := x509.CreateCertificate(rand.Reader, p.template, parent, p.want.key.key, key)
+	der, err := x509.CreateCertificate(rand.Reader, p.template, parent, p.want.key, key)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,9 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
-	"encoding/asn1"
 	"math/big"
 	"slices"
 	"time"
@@ -12,8 +12,10 @@ import (
 
 // expectation is what a leaf must hold, gathered before anything is signed.
 type expectation struct {
-	id                  string // SPIFFE ID as text
-	key                 CSR
+	san                 []byte // DER of the whole SAN extension
+	usages              []x509.ExtKeyUsage
+	key                 crypto.PublicKey
+	spki                []byte // DER of key
 	serial              *big.Int
 	notBefore, notAfter time.Time
 	now                 time.Time
@@ -78,14 +80,10 @@ func checkNames(c *x509.Certificate, want expectation) string {
 	if len(c.Subject.Names) != 0 {
 		return "subject is not empty"
 	}
-	wanted, err := asn1.Marshal([]asn1.RawValue{{Class: asn1.ClassContextSpecific, Tag: tagURI, Bytes: []byte(want.id)}})
-	if err != nil {
-		return err.Error()
-	}
 	for _, e := range c.Extensions {
 		if e.Id.Equal(oidSubjectAltName) {
-			if !bytes.Equal(e.Value, wanted) {
-				return "SAN is not exactly the caller's SPIFFE ID"
+			if !bytes.Equal(e.Value, want.san) {
+				return "SAN is not exactly what the caller may be called"
 			}
 			return ""
 		}
@@ -97,7 +95,7 @@ func checkLeafKey(c *x509.Certificate, want expectation) string {
 	if err := checkKey(c.PublicKey); err != nil {
 		return err.Error()
 	}
-	if !bytes.Equal(c.RawSubjectPublicKeyInfo, want.key.spki) {
+	if !bytes.Equal(c.RawSubjectPublicKeyInfo, want.spki) {
 		return "key is not the one of the request"
 	}
 	if samePublicKey(c.PublicKey, want.issuer.PublicKey) {
@@ -127,9 +125,9 @@ func checkKeyUsage(c *x509.Certificate, _ expectation) string {
 	return ""
 }
 
-func checkExtKeyUsage(c *x509.Certificate, _ expectation) string {
-	if !slices.Equal(c.ExtKeyUsage, leafExtKeyUsage()) || len(c.UnknownExtKeyUsage) != 0 {
-		return "extended key usage is not exactly TLS server and client"
+func checkExtKeyUsage(c *x509.Certificate, want expectation) string {
+	if !slices.Equal(c.ExtKeyUsage, want.usages) || len(c.UnknownExtKeyUsage) != 0 {
+		return "extended key usage is not exactly what is due"
 	}
 	return ""
 }
@@ -176,13 +174,9 @@ func checkExtensions(c *x509.Certificate, _ expectation) string {
 }
 
 // leafKeyUsage adds key encipherment for RSA, which older TLS 1.2 peers ask of it.
-func leafKeyUsage(key any) x509.KeyUsage {
+func leafKeyUsage(key crypto.PublicKey) x509.KeyUsage {
 	if _, ok := key.(*rsa.PublicKey); ok {
 		return x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
 	}
 	return x509.KeyUsageDigitalSignature
-}
-
-func leafExtKeyUsage() []x509.ExtKeyUsage {
-	return []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 }

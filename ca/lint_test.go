@@ -63,7 +63,7 @@ func newPrepared(t testing.TB) *prepared {
 		t.Fatal(err)
 	}
 	id := spiffeid.RequireFromPath(td, "/ns/shop/sa/reviews")
-	p, err := iss.prepare(id, CSR{key: key.Public(), spki: spki}, profile, 0, time.Now())
+	p, err := iss.prepare(must(workload(id, CSR{key: key.Public(), spki: spki})), profile, 0, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,8 +89,8 @@ func TestEachCheckFails(t *testing.T) {
 			func(p *prepared) { p.template.Subject = pkix.Name{CommonName: "reviews"} },
 		},
 		"key": {
-			func(p *prepared) { p.want.key.spki = slices.Concat(p.want.key.spki, []byte{0}) },
-			func(p *prepared) { p.want.key.key = p.issuer.lintCert.PublicKey },
+			func(p *prepared) { p.want.spki = slices.Concat(p.want.spki, []byte{0}) },
+			func(p *prepared) { p.want.key = p.issuer.lintCert.PublicKey },
 			func(p *prepared) { p.useKey(p.issuer.cert.PublicKey) },
 			func(p *prepared) { p.useKey(must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).Public()) },
 		},
@@ -122,8 +122,7 @@ func TestEachCheckFails(t *testing.T) {
 				p.template.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Value: []byte{5, 0}}}
 			},
 			func(p *prepared) {
-				san := must(asn1.Marshal([]asn1.RawValue{{Class: 2, Tag: tagURI, Bytes: []byte(p.want.id)}}))
-				p.template.ExtraExtensions = []pkix.Extension{{Id: oidSubjectAltName, Value: san}}
+				p.template.ExtraExtensions = []pkix.Extension{{Id: oidSubjectAltName, Value: p.want.san}}
 			},
 		},
 	}
@@ -161,7 +160,7 @@ func (p *prepared) window(from, to time.Time) {
 }
 
 func (p *prepared) useKey(key crypto.PublicKey) {
-	p.want.key = CSR{key: key, spki: must(x509.MarshalPKIXPublicKey(key))}
+	p.want.key, p.want.spki = key, must(x509.MarshalPKIXPublicKey(key))
 }
 
 func newTestKey(t testing.TB) *ecdsa.PrivateKey {
