@@ -57,7 +57,7 @@ type demand struct {
 // composeDemands resolves PeerAuthentications for every marked pod and marks the
 // hosts that the pod stands behind: their endpoints say whether it takes mTLS.
 func (b *Builder) composeDemands() {
-	for namespace := range b.mark.policies {
+	for namespace := range b.mark.peers {
 		pods := b.pods.byNamespace[namespace]
 		if namespace == b.root {
 			pods = b.pods.all

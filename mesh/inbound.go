@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // composeWorkload composes one pod's workload and inbound side.
@@ -119,13 +118,19 @@ func (s *inbounds) release(k Key) {
 // inboundText tells inbound sides apart. A policy stands for itself by its
 // address: it is compiled once and kept while nothing in it changes.
 func inboundText(in *Inbound) string {
-	var t strings.Builder
-	fmt.Fprintf(&t, "%s|%v|%v|%v|", in.Namespace, in.Ports, in.MTLS.Mode, in.MTLS.Ports)
+	t := append(make([]byte, 0, 256), in.Namespace...)
+	for _, p := range in.Ports {
+		t = fmt.Appendf(t, "|%d %s %s %d", p.Number, p.Protocol, p.Host, p.ServicePort)
+	}
+	t = append(append(t, '|'), in.MTLS.Mode...)
+	if len(in.MTLS.Ports) > 0 {
+		t = fmt.Appendf(t, "%v", in.MTLS.Ports) // sorted by key
+	}
 	for _, p := range in.Policies {
-		fmt.Fprintf(&t, "%p,", p)
+		t = fmt.Appendf(t, "|%p", p)
 	}
 	for _, r := range in.Origins {
-		fmt.Fprintf(&t, "%s,", r)
+		t = append(append(append(append(append(append(t, '|'), r.Kind...), ' '), r.Namespace...), '/'), r.Name...)
 	}
-	return t.String()
+	return string(t)
 }

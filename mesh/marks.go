@@ -2,12 +2,12 @@ package mesh
 
 // marks is what one Apply has to compose again, and the maps that it writes.
 type marks struct {
-	hosts    Set[string] // services and endpoints
-	pods     Set[Key]    // workloads
-	policies Set[string] // namespaces whose policies changed
-	routes   Set[string] // hosts
-	rules    Set[string] // hosts
-	config   *Config     // nil: unchanged
+	hosts  Set[string] // services and endpoints
+	pods   Set[Key]    // workloads
+	peers  Set[string] // namespaces whose PeerAuthentications changed
+	routes Set[string] // hosts
+	rules  Set[string] // hosts
+	config *Config     // nil: unchanged
 
 	namespaces *draft[string, *Namespace]
 	accounts   *draft[Key, *Account]
@@ -24,7 +24,7 @@ type marks struct {
 
 func newMarks(last *Snapshot) *marks {
 	return &marks{
-		hosts: Set[string]{}, pods: Set[Key]{}, policies: Set[string]{}, routes: Set[string]{}, rules: Set[string]{},
+		hosts: Set[string]{}, pods: Set[Key]{}, peers: Set[string]{}, routes: Set[string]{}, rules: Set[string]{},
 		namespaces: draftOf(last.Namespaces), accounts: draftOf(last.Accounts), services: draftOf(last.Services),
 		endpoints: draftOf(last.Endpoints), workloads: draftOf(last.Workloads),
 		ports: listsOf(last.Ports), routing: listsOf(last.Routes), ruling: listsOf(last.DestinationRules),

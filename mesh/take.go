@@ -116,7 +116,7 @@ func (b *Builder) takePeer(k Key, p *peerAuth) {
 		old.standIn = p.standIn
 		return
 	}
-	b.mark.policies.Add(k.Namespace)
+	b.mark.peers.Add(k.Namespace)
 	b.peers.drop(k)
 	if p != nil {
 		b.peers.put(k, p)
@@ -131,10 +131,27 @@ func (b *Builder) takePolicy(k Key, p *authPolicy) {
 			return
 		}
 	}
-	b.mark.policies.Add(k.Namespace)
-	b.policies.drop(k)
+	if old := b.policies.all[k]; old != nil {
+		b.markSelected(k.Namespace, old.selection)
+		b.policies.drop(k)
+	}
 	if p != nil {
+		b.markSelected(k.Namespace, p.selection)
 		b.policies.put(k, p)
+	}
+}
+
+// markSelected marks the pods that a policy selects. What a later change of the
+// hosts behind a pod selects is marked by that change.
+func (b *Builder) markSelected(namespace string, s selection) {
+	pods := b.pods.byNamespace[namespace]
+	if namespace == b.root {
+		pods = b.pods.all
+	}
+	for k, p := range pods {
+		if s.selects(p, b.hostsByPod[k]) {
+			b.mark.pods.Add(k)
+		}
 	}
 }
 
