@@ -17,8 +17,9 @@ import (
 )
 
 type (
-	deltaRequest  = discoveryv3.DeltaDiscoveryRequest
-	deltaResponse = discoveryv3.DeltaDiscoveryResponse
+	deltaRequest    = discoveryv3.DeltaDiscoveryRequest
+	deltaResponse   = discoveryv3.DeltaDiscoveryResponse
+	resourceMessage = discoveryv3.Resource
 )
 
 // envoy is a delta client, driven by hand.
@@ -30,6 +31,9 @@ type envoy struct {
 	ended     chan error
 }
 
+// epoch is some moment.
+var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
 // nodeOf is the node of a pod, as Envoy 1.40 sends it.
 func nodeOf(ns, pod string) *corev3.Node {
 	return &corev3.Node{
@@ -40,7 +44,13 @@ func nodeOf(ns, pod string) *corev3.Node {
 
 // connect opens a delta stream as an account; more metadata in pairs.
 func (w *world) connect(ns, sa, pod string, more ...string) *envoy {
-	md := metadata.Pairs(append([]string{"ns", ns, "sa", sa}, more...)...)
+	return w.open(ns, pod, metadata.Pairs(append([]string{"ns", ns, "sa", sa}, more...)...))
+}
+
+// anonymous opens a delta stream without any proof.
+func (w *world) anonymous(ns, pod string) *envoy { return w.open(ns, pod, nil) }
+
+func (w *world) open(ns, pod string, md metadata.MD) *envoy {
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(context.Background(), md))
 	w.t.Cleanup(cancel)
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(w.conn()).DeltaAggregatedResources(ctx)
@@ -176,3 +186,17 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 
 // silence lets time pass on a bubble's clock.
 func silence(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
+
+// connectDeaf is a client that asks for clusters and never reads.
+func (w *world) connectDeaf(ns, sa, pod string) discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
+	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(context.Background(), metadata.Pairs("ns", ns, "sa", sa)))
+	w.t.Cleanup(cancel)
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(w.conn()).DeltaAggregatedResources(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := stream.Send(&deltaRequest{Node: nodeOf(ns, pod), TypeUrl: cluster.url()}); err != nil {
+		w.t.Fatal(err)
+	}
+	return stream
+}
