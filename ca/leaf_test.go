@@ -3,8 +3,10 @@ package ca
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"math/big"
+	"net/url"
 	"testing"
 	"time"
 
@@ -66,6 +68,42 @@ func TestLintCopyIsWorthless(t *testing.T) {
 	p.linted = copied.RawTBSCertificate
 	if err := p.validate(copied); err == nil {
 		t.Error("the throwaway copy leads to the root")
+	}
+}
+
+// TestIssuersAreHeldToTheirTrustDomain: even a stolen issuer key makes nothing
+// for another trust domain, and no further CA, that a peer would believe.
+func TestIssuersAreHeldToTheirTrustDomain(t *testing.T) {
+	for uri, want := range map[string]bool{
+		"spiffe://cluster.local/ns/shop/sa/reviews":      true,
+		"spiffe://evil.example/ns/shop/sa/reviews":       false,
+		"spiffe://cluster.local.evil/ns/shop/sa/reviews": false,
+		"spiffe://xcluster.local/ns/shop/sa/reviews":     false,
+	} {
+		p := newPrepared(t)
+		p.template.URIs = []*url.URL{must(url.Parse(uri))}
+		forged := must(p.create(p.issuer.cert, p.issuer.key))
+		_, err := forged.Verify(x509.VerifyOptions{
+			Roots: poolOf(p.issuer.bundle.roots), Intermediates: poolOf(p.issuer.chain), KeyUsages: p.want.usages,
+		})
+		if (err == nil) != want {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+	p := newPrepared(t)
+	p.template.IsCA, p.template.KeyUsage = true, x509.KeyUsageCertSign
+	subordinate := must(p.create(p.issuer.cert, p.issuer.key))
+	chain := poolOf(p.issuer.chain)
+	chain.AddCert(subordinate)
+	leaf := *p.template
+	leaf.IsCA, leaf.KeyUsage = false, x509.KeyUsageDigitalSignature
+	key := newTestKey(t)
+	subordinate.PublicKey = key.Public()
+	forged := signTest(t, &leaf, subordinate, key.Public(), key)
+	_, err := forged.Verify(x509.VerifyOptions{Roots: poolOf(p.issuer.bundle.roots), Intermediates: chain, KeyUsages: p.want.usages})
+	var invalid x509.CertificateInvalidError
+	if !errors.As(err, &invalid) || invalid.Reason != x509.TooManyIntermediates {
+		t.Errorf("an issuer made a CA: %v", err)
 	}
 }
 

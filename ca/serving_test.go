@@ -69,17 +69,3 @@ func TestServerCertificateRefuses(t *testing.T) {
 		t.Errorf("without the ledger: %v", err)
 	}
 }
-
-// TestIssuersAreHeldToTheirTrustDomain: even an issuer's key in the wrong hands
-// makes no identity of another trust domain that a peer would believe.
-func TestIssuersAreHeldToTheirTrustDomain(t *testing.T) {
-	mesh := catest.NewMesh(t, nil)
-	issued := must(issue(t, mesh.Service, catest.Parse(t, catest.CSR(t, catest.NewKey(t)))))
-	issuer := issued.Issuers[0]
-	if !issuer.PermittedDNSDomainsCritical || len(issuer.PermittedURIDomains) != 1 || issuer.PermittedURIDomains[0] != "cluster.local" {
-		t.Errorf("URI names are limited to %v", issuer.PermittedURIDomains)
-	}
-	if !issuer.MaxPathLenZero || issuer.MaxPathLen != 0 {
-		t.Error("the issuer may make further CAs")
-	}
-}
