@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -27,13 +29,29 @@ const testID = "spiffe://cluster.local/ns/shop/sa/reviews"
 type signer struct {
 	t         testing.TB
 	authority *sdstest.Authority
-	// answer, if set, replaces the usual answer.
-	answer func(request []byte) ([]string, error)
 	// takes is how long an answer takes.
 	takes   time.Duration
-	asked   []time.Time
-	keys    []any
 	running atomic.Int32
+
+	mu sync.Mutex // guards all below
+	// answer, if set, replaces the usual answer.
+	answer func(request []byte) ([]string, error)
+	asked  []time.Time
+	keys   []any
+}
+
+// set changes the answer; nil is the usual one.
+func (s *signer) set(answer func(request []byte) ([]string, error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
+}
+
+// attempts are the times of all requests so far.
+func (s *signer) attempts() []time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.asked)
 }
 
 func (s *signer) Sign(ctx context.Context, request []byte, ttl time.Duration) ([]string, error) {
@@ -41,13 +59,15 @@ func (s *signer) Sign(ctx context.Context, request []byte, ttl time.Duration) ([
 		s.t.Error("two renewals at the same time")
 	}
 	defer s.running.Add(-1)
-	s.asked = append(s.asked, time.Now())
 	block, _ := pem.Decode(request)
 	csr, err := x509.ParseCertificateRequest(block.Bytes)
 	if err != nil {
 		return nil, err
 	}
-	s.keys = append(s.keys, csr.PublicKey)
+	s.mu.Lock()
+	s.asked, s.keys = append(s.asked, time.Now()), append(s.keys, csr.PublicKey)
+	answer := s.answer
+	s.mu.Unlock()
 	if len(csr.URIs)+len(csr.DNSNames)+len(csr.IPAddresses)+len(csr.EmailAddresses) > 0 || csr.Subject.String() != "" {
 		s.t.Errorf("the request names something: %+v", csr.Subject)
 	}
@@ -58,8 +78,8 @@ func (s *signer) Sign(ctx context.Context, request []byte, ttl time.Duration) ([
 			return nil, ctx.Err()
 		}
 	}
-	if s.answer != nil {
-		return s.answer(request)
+	if answer != nil {
+		return answer(request)
 	}
 	return s.authority.Issue(s.t, request, sdstest.Leaf(testID, ttl)), nil
 }
@@ -114,6 +134,8 @@ func TestRenewsAtHalfLifeWithAFreshKey(t *testing.T) {
 		if second == first || second.Serial() == first.Serial() {
 			t.Fatal("not renewed after eleven tenths of half its life")
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if fmt.Sprint(s.keys[0]) == fmt.Sprint(s.keys[1]) {
 			t.Error("the renewal kept its key")
 		}
@@ -130,7 +152,8 @@ func TestRenewalIsSpread(t *testing.T) {
 		s := &signer{}
 		bubble(t, s, time.Hour, func(t *testing.T, _ *sds.Source) {
 			time.Sleep(34 * time.Minute)
-			spread[s.asked[1].Sub(s.asked[0])] = true
+			asked := s.attempts()
+			spread[asked[1].Sub(asked[0])] = true
 		})
 	}
 	if len(spread) < 4 {
@@ -142,7 +165,7 @@ func TestTheOldOneServesWhileTheControlPlaneIsAway(t *testing.T) {
 	s := &signer{}
 	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
 		first := live(t, source)
-		s.answer = func([]byte) ([]string, error) { return nil, errors.New("away") }
+		s.set(func([]byte) ([]string, error) { return nil, errors.New("away") })
 		time.Sleep(59 * time.Minute)
 		if live(t, source) != first {
 			t.Error("the old SVID is gone before it expired")
@@ -151,7 +174,7 @@ func TestTheOldOneServesWhileTheControlPlaneIsAway(t *testing.T) {
 		if _, err := source.Live(); !errors.Is(err, sds.ErrNone) {
 			t.Errorf("after expiry: %v, want ErrNone", err)
 		}
-		s.answer = nil
+		s.set(nil)
 		time.Sleep(31 * time.Second)
 		if live(t, source) == first {
 			t.Error("not renewed after the control plane came back")
@@ -163,17 +186,18 @@ func TestRetriesGrowToTheCap(t *testing.T) {
 	s := &signer{answer: func([]byte) ([]string, error) { return nil, errors.New("away") }}
 	bubble(t, s, time.Hour, func(t *testing.T, _ *sds.Source) {
 		time.Sleep(10 * time.Minute)
-		first := s.asked[1].Sub(s.asked[0])
+		asked := s.attempts()
+		first := asked[1].Sub(asked[0])
 		if first < 250*time.Millisecond || first > 500*time.Millisecond {
 			t.Errorf("first pause %s, want 250 to 500 ms", first)
 		}
-		for i := 9; i < len(s.asked); i++ {
-			if pause := s.asked[i].Sub(s.asked[i-1]); pause < 15*time.Second || pause > 30*time.Second {
+		for i := 9; i < len(asked); i++ {
+			if pause := asked[i].Sub(asked[i-1]); pause < 15*time.Second || pause > 30*time.Second {
 				t.Errorf("pause %d is %s, want 15 to 30 s", i, pause)
 			}
 		}
-		if len(s.asked) < 25 || len(s.asked) > 60 {
-			t.Errorf("%d attempts in 10 minutes", len(s.asked))
+		if len(asked) < 25 || len(asked) > 60 {
+			t.Errorf("%d attempts in 10 minutes", len(asked))
 		}
 	})
 }
@@ -183,8 +207,8 @@ func TestOneAttemptAtATime(t *testing.T) {
 	s := &signer{takes: time.Hour}
 	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
 		time.Sleep(5 * time.Minute)
-		if len(s.asked) < 5 {
-			t.Errorf("%d attempts in 5 minutes: one hangs", len(s.asked))
+		if n := len(s.attempts()); n < 5 {
+			t.Errorf("%d attempts in 5 minutes: one hangs", n)
 		}
 		if _, err := source.Live(); !errors.Is(err, sds.ErrNone) {
 			t.Errorf("%v, want ErrNone", err)
@@ -196,8 +220,8 @@ func TestAShortLifeDoesNotSpin(t *testing.T) {
 	s := &signer{}
 	bubble(t, s, time.Second, func(t *testing.T, _ *sds.Source) {
 		time.Sleep(time.Minute)
-		if len(s.asked) > 61 {
-			t.Errorf("%d attempts in a minute", len(s.asked))
+		if n := len(s.attempts()); n > 61 {
+			t.Errorf("%d attempts in a minute", n)
 		}
 	})
 }
@@ -207,9 +231,9 @@ func TestAnotherIDIsRefused(t *testing.T) {
 	s := &signer{}
 	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
 		first := live(t, source)
-		s.answer = func(request []byte) ([]string, error) {
+		s.set(func(request []byte) ([]string, error) {
 			return s.authority.Issue(t, request, sdstest.Leaf("spiffe://cluster.local/ns/shop/sa/other", time.Hour)), nil
-		}
+		})
 		time.Sleep(40 * time.Minute)
 		if live(t, source) != first {
 			t.Error("the workload became somebody else")
@@ -227,19 +251,22 @@ func TestRootsMustOverlap(t *testing.T) {
 		byNext := func(request []byte) ([]string, error) {
 			return next.Issue(t, request, sdstest.Leaf(testID, time.Hour)), nil
 		}
-		s.answer = byNext
+		s.set(byNext)
 		time.Sleep(40 * time.Minute)
 		if live(t, source) != first {
 			t.Fatal("a root out of the blue was believed")
 		}
-		s.answer = nil
-		s.authority.Also = []*x509.Certificate{next.Root}
+		rotating := *s.authority
+		rotating.Also = []*x509.Certificate{next.Root}
+		s.set(func(request []byte) ([]string, error) {
+			return rotating.Issue(t, request, sdstest.Leaf(testID, time.Hour)), nil
+		})
 		time.Sleep(time.Minute)
 		both := live(t, source)
 		if both.Bundle() == first.Bundle() || len(both.Roots) != 2 {
 			t.Fatalf("the bundle of both roots was not taken: %v", both)
 		}
-		s.answer = byNext
+		s.set(byNext)
 		time.Sleep(40 * time.Minute)
 		if third := live(t, source); third == both || third.Bundle() != sds.BundleHash([]*x509.Certificate{next.Root}) {
 			t.Error("the rotation does not end")

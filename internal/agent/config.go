@@ -21,6 +21,9 @@ const NoEnvoy = "none"
 // The name that every control plane's certificate holds, as in Istio.
 const defaultServerName = "istiod.istio-system.svc"
 
+// maxRunDir is the longest run folder, in bytes.
+const maxRunDir = 85
+
 // Config is what an agent is told. Empty fields take the default that is named.
 type Config struct {
 	// ControlPlane is HOST:PORT.
@@ -127,9 +130,9 @@ func (s *settings) checkEnvoy() (err error) {
 	if s.RunDir, err = filepath.Abs(s.RunDir); err != nil {
 		return fmt.Errorf("--run-dir: %w", err)
 	}
-	// sun_path of a Unix socket takes 107 bytes; the listener's own detour needs some.
-	if len(s.RunDir) > 70 {
-		return fmt.Errorf("--run-dir %s is too long for a socket's path: 70 bytes at most", s.RunDir)
+	// A Unix socket takes a path of 107 bytes, and is born in a folder of 21 more.
+	if len(s.RunDir) > maxRunDir {
+		return fmt.Errorf("--run-dir %s is too long for a socket's path: %d bytes at most", s.RunDir, maxRunDir)
 	}
 	s.EnvoyAdmin = orDefault(s.EnvoyAdmin, "127.0.0.1:15000")
 	s.Metrics, s.Health = orDefault(s.Metrics, ":15020"), orDefault(s.Health, ":15021")
