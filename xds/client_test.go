@@ -188,7 +188,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 func silence(seconds int) { time.Sleep(time.Duration(seconds) * time.Second) }
 
 // connectDeaf is a client that asks for clusters and never reads.
-func (w *world) connectDeaf(ns, sa, pod string) discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
+func (w *world) connectDeaf(ns, sa, pod string) {
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(context.Background(), metadata.Pairs("ns", ns, "sa", sa)))
 	w.t.Cleanup(cancel)
 	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(w.conn()).DeltaAggregatedResources(ctx)
@@ -198,5 +198,4 @@ func (w *world) connectDeaf(ns, sa, pod string) discoveryv3.AggregatedDiscoveryS
 	if err := stream.Send(&deltaRequest{Node: nodeOf(ns, pod), TypeUrl: cluster.url()}); err != nil {
 		w.t.Fatal(err)
 	}
-	return stream
 }
