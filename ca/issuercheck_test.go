@@ -34,8 +34,15 @@ func TestBadIssuersAreRefused(t *testing.T) {
 	t.Run("not yet valid", func(t *testing.T) {
 		refusesIssuer(t, "validity", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
 	})
+	t.Run("outlives its root", func(t *testing.T) {
+		up := catest.NewUpstream(t, time.Hour)
+		up.Alter = func(c *x509.Certificate) { c.NotAfter = time.Now().Add(24 * time.Hour) }
+		refuses(t, "chain", up)
+	})
 	t.Run("serial of its own is fine", func(t *testing.T) {
-		if err := newWith(t, func(c *x509.Certificate) { c.SerialNumber = big.NewInt(77) }); err != nil {
+		up := catest.NewUpstream(t, 365*24*time.Hour)
+		up.Alter = func(c *x509.Certificate) { c.SerialNumber = big.NewInt(77) }
+		if err := newWith(t, up); err != nil {
 			t.Error(err)
 		}
 	})
@@ -43,17 +50,21 @@ func TestBadIssuersAreRefused(t *testing.T) {
 
 func refusesIssuer(t *testing.T, check string, alter func(*x509.Certificate)) {
 	t.Helper()
-	err := newWith(t, alter)
+	up := catest.NewUpstream(t, 365*24*time.Hour)
+	up.Alter = alter
+	refuses(t, check, up)
+}
+
+func refuses(t *testing.T, check string, up ca.Upstream) {
+	t.Helper()
 	var lint *ca.LintError
-	if !errors.As(err, &lint) || lint.Check != check || !errors.Is(err, ca.ErrMisissuance) {
+	if err := newWith(t, up); !errors.As(err, &lint) || lint.Check != check || !errors.Is(err, ca.ErrMisissuance) {
 		t.Errorf("got %v, want a failed check %q", err, check)
 	}
 }
 
-func newWith(t *testing.T, alter func(*x509.Certificate)) error {
+func newWith(t *testing.T, up ca.Upstream) error {
 	t.Helper()
-	up := catest.NewUpstream(t, 365*24*time.Hour)
-	up.Alter = alter
 	_, err := ca.New(t.Context(), ca.Config{
 		TrustDomain: catest.TrustDomain, Profile: must(ca.NewProfile(ca.ProfileConfig{})), Upstream: up, Ledger: &catest.Ledger{},
 	})

@@ -116,6 +116,7 @@ func TestForgedSignatures(t *testing.T) {
 		"nothing":             {"", identity.ErrNoProof},
 		"garbage":             {"hello", identity.ErrMalformed},
 		"64 KiB":              {strings.Repeat("a", 64<<10), identity.ErrMalformed},
+		"good, but 20 KiB":    {forge(t, jose.ES256, m.key, kid, claimsOf(t, good, func(c map[string]any) { c["pad"] = strings.Repeat("x", 15<<10) })), identity.ErrMalformed},
 		"another key":         {forge(t, jose.ES256, thief, kid, claims), identity.ErrSignature},
 		"another key ID":      {forge(t, jose.ES256, m.key, "other", claims), identity.ErrSignature},
 		"no key ID":           {forge(t, jose.ES256, m.key, "", claims), identity.ErrSignature},
