@@ -49,6 +49,14 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 	}
 }
 
+// The longest folder that is taken is one that sockets can be made in.
+func TestTheLongestRunFolderWorks(t *testing.T) {
+	config := newControlPlane(t).config(t)
+	config.RunDir += strings.Repeat("x", maxRunDir-len(config.RunDir))
+	startAgent(t, config)
+	eventually(t, "the agent is ready", func() bool { return ready(config) })
+}
+
 func TestDefaults(t *testing.T) {
 	s, err := validConfig().check()
 	if err != nil {
