@@ -3,6 +3,7 @@ package mesh
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,13 @@ func (c *ruleCompiler) rule(in *security.Rule, field string) (authz.Rule, bool) 
 	}
 	if len(in.GetFrom()) > 0 && len(out.From) == 0 || len(in.GetTo()) > 0 && len(out.To) == 0 {
 		return out, false
+	}
+	// An entry of which no demand is left matches everything: so does the list.
+	if slices.ContainsFunc(out.From, func(s authz.Source) bool { return reflect.ValueOf(s).IsZero() }) {
+		out.From = nil
+	}
+	if slices.ContainsFunc(out.To, func(o authz.Operation) bool { return reflect.ValueOf(o).IsZero() }) {
+		out.To = nil
 	}
 	for i, when := range in.GetWhen() {
 		cond, keep, ok := c.condition(when, fmt.Sprintf("%s.when[%d]", field, i))

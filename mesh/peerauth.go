@@ -29,13 +29,13 @@ func (p *peerAuth) equal(o *peerAuth) bool {
 func compilePeerAuth(ref Ref, in *security.PeerAuthentication, a age, f *findings) *peerAuth {
 	checkMessage(in, "spec", f)
 	p := &peerAuth{ref: ref, age: a, selector: checkSelector(in.GetSelector().GetMatchLabels(), f)}
-	p.mode = mtlsMode(in.GetMtls(), "spec.mtls.mode", f)
+	p.mode = mtlsMode(in.GetMtls())
 	for _, port := range slices.Sorted(maps.Keys(in.GetPortLevelMtls())) {
 		field := fmt.Sprintf("spec.portLevelMtls[%d]", port)
 		if port < 1 || port > 65535 {
 			f.fail(field, "write a port from 1 to 65535", "%d is not a port", port)
 		}
-		if mode := mtlsMode(in.GetPortLevelMtls()[port], field+".mode", f); mode != "" {
+		if mode := mtlsMode(in.GetPortLevelMtls()[port]); mode != "" {
 			if p.ports == nil {
 				p.ports = map[uint32]MTLSMode{}
 			}
@@ -48,7 +48,7 @@ func compilePeerAuth(ref Ref, in *security.PeerAuthentication, a age, f *finding
 	return p
 }
 
-func mtlsMode(m *security.PeerAuthentication_MutualTLS, field string, f *findings) MTLSMode {
+func mtlsMode(m *security.PeerAuthentication_MutualTLS) MTLSMode {
 	switch m.GetMode() {
 	case security.PeerAuthentication_MutualTLS_UNSET:
 		return ""
@@ -59,8 +59,7 @@ func mtlsMode(m *security.PeerAuthentication_MutualTLS, field string, f *finding
 	case security.PeerAuthentication_MutualTLS_DISABLE:
 		return Disable
 	}
-	f.fail(field, "write STRICT, PERMISSIVE, DISABLE or UNSET", "mode %d is not known", m.GetMode())
-	return ""
+	return Strict // checkMessage refused it
 }
 
 // strictStandIn is in force for a PeerAuthentication that has no good version.

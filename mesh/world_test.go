@@ -16,7 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-var testDomain = spiffeid.RequireTrustDomainFromString("cluster.local")
+var (
+	testDomain    = spiffeid.RequireTrustDomainFromString("cluster.local")
+	exampleDomain = spiffeid.RequireTrustDomainFromString("example.org")
+)
 
 // The constructors below make the plainest object of a kind; tests change what they are about.
 
