@@ -18,8 +18,7 @@ const maxSecret = 1 << 20
 
 var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
 
-// Store is a folder of sealed secrets. It is safe for concurrent use by one
-// process; two processes must not share a folder.
+// Store is a folder of sealed secrets. It is safe for concurrent use.
 type Store struct {
 	dir string
 	kek KEK
@@ -28,7 +27,8 @@ type Store struct {
 }
 
 // Open uses a folder, making it (and its parents) with mode 0700 if need be.
-// A folder that others may enter is refused. What a crashed writer left is removed.
+// A folder that others may enter is refused, and so is one that another process
+// has open: it is this process's until that ends. What a crashed writer left is removed.
 func Open(dir string, kek KEK) (*Store, error) {
 	if kek.isZero() {
 		return nil, ErrNoKEK
@@ -42,6 +42,9 @@ func Open(dir string, kek KEK) (*Store, error) {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, fmt.Errorf("key folder %s has mode %04o: run `chmod 700 %s`", dir, info.Mode().Perm(), dir)
+	}
+	if err := durable.Claim(dir); err != nil {
+		return nil, err
 	}
 	if err := durable.Sweep(dir); err != nil {
 		return nil, err

@@ -44,7 +44,7 @@ func classify(err error) outcome {
 		}
 		return outcome{code: code, label: "csr_" + string(csr.Reason)}
 	}
-	for _, known := range outcomes() {
+	for _, known := range outcomes {
 		if errors.Is(err, known.is) {
 			return known.outcome
 		}
@@ -62,28 +62,26 @@ type knownError struct {
 
 // outcomes is in the order in which wrapped errors are looked for: a ledger
 // that gave up because the caller did counts as the caller's cancellation.
-func outcomes() []knownError {
-	return []knownError{
-		{nil, outcome{code: codes.OK, label: "issued"}},
-		{errBusy, outcome{code: codes.ResourceExhausted, label: "shed"}},
-		{errNoCaller, outcome{code: codes.Unauthenticated, label: "no_proof"}},
-		{errImpersonation, outcome{code: codes.PermissionDenied, label: "impersonation"}},
-		{context.Canceled, outcome{code: codes.Canceled, label: "canceled"}},
-		{context.DeadlineExceeded, outcome{code: codes.DeadlineExceeded, label: "deadline"}},
-		{identity.ErrUnavailable, outcome{code: codes.Unavailable, label: "proof_unavailable", hidden: true}},
-		{identity.ErrNoProof, outcome{code: codes.Unauthenticated, label: "no_proof"}},
-		{identity.ErrMalformed, outcome{code: codes.Unauthenticated, label: "malformed_proof"}},
-		{identity.ErrSignature, outcome{code: codes.Unauthenticated, label: "bad_signature"}},
-		{identity.ErrExpired, outcome{code: codes.Unauthenticated, label: "expired"}},
-		{identity.ErrNotYetValid, outcome{code: codes.Unauthenticated, label: "not_yet_valid"}},
-		{identity.ErrAudience, outcome{code: codes.Unauthenticated, label: "audience"}},
-		{identity.ErrTrustDomain, outcome{code: codes.Unauthenticated, label: "trust_domain"}},
-		{identity.ErrUnknownAccount, outcome{code: codes.PermissionDenied, label: "unknown_account"}},
-		{identity.ErrUnknownPod, outcome{code: codes.PermissionDenied, label: "unknown_pod"}},
-		{identity.ErrMismatch, outcome{code: codes.PermissionDenied, label: "mismatch"}},
-		{ca.ErrLifetime, outcome{code: codes.InvalidArgument, label: "lifetime"}},
-		{ca.ErrIssuerExpired, outcome{code: codes.Unavailable, label: "issuer_expired"}},
-		{ca.ErrLedger, outcome{code: codes.Unavailable, label: "ledger", hidden: true}},
-		{ca.ErrMisissuance, outcome{code: codes.Internal, label: "misissuance", hidden: true}},
-	}
+var outcomes = []knownError{
+	{nil, outcome{code: codes.OK, label: "issued"}},
+	{errBusy, outcome{code: codes.ResourceExhausted, label: "shed"}},
+	{errNoCaller, outcome{code: codes.Unauthenticated, label: "no_proof"}},
+	{errImpersonation, outcome{code: codes.PermissionDenied, label: "impersonation"}},
+	{context.Canceled, outcome{code: codes.Canceled, label: "canceled"}},
+	{context.DeadlineExceeded, outcome{code: codes.DeadlineExceeded, label: "deadline"}},
+	{identity.ErrUnavailable, outcome{code: codes.Unavailable, label: "proof_unavailable", hidden: true}},
+	{identity.ErrNoProof, outcome{code: codes.Unauthenticated, label: "no_proof"}},
+	{identity.ErrMalformed, outcome{code: codes.Unauthenticated, label: "malformed_proof"}},
+	{identity.ErrSignature, outcome{code: codes.Unauthenticated, label: "bad_signature"}},
+	{identity.ErrExpired, outcome{code: codes.Unauthenticated, label: "expired"}},
+	{identity.ErrNotYetValid, outcome{code: codes.Unauthenticated, label: "not_yet_valid"}},
+	{identity.ErrAudience, outcome{code: codes.Unauthenticated, label: "audience"}},
+	{identity.ErrTrustDomain, outcome{code: codes.Unauthenticated, label: "trust_domain"}},
+	{identity.ErrUnknownAccount, outcome{code: codes.PermissionDenied, label: "unknown_account"}},
+	{identity.ErrUnknownPod, outcome{code: codes.PermissionDenied, label: "unknown_pod"}},
+	{identity.ErrMismatch, outcome{code: codes.PermissionDenied, label: "mismatch"}},
+	{ca.ErrLifetime, outcome{code: codes.InvalidArgument, label: "lifetime"}},
+	{ca.ErrIssuerExpired, outcome{code: codes.Unavailable, label: "issuer_expired"}},
+	{ca.ErrLedger, outcome{code: codes.Unavailable, label: "ledger", hidden: true}},
+	{ca.ErrMisissuance, outcome{code: codes.Internal, label: "misissuance", hidden: true}},
 }

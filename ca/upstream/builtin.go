@@ -49,7 +49,8 @@ type Builtin struct {
 }
 
 // OpenBuiltin loads the root of a data folder, or makes it at the first start,
-// and writes bundle.pem. Only one process may do so at a time.
+// and writes bundle.pem. Only one process may do so at a time; a key store that
+// keeps others out of the folder, as ca/keystore does, sees to that.
 func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 	if cfg.Dir == "" || cfg.TrustDomain.IsZero() || cfg.Keys == nil || cfg.Ledger == nil {
 		return nil, errors.New("the built-in root needs a data folder, a trust domain, a key store and a ledger")
