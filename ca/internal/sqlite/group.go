@@ -1,4 +1,4 @@
-package groupcommit
+package sqlite
 
 import (
 	"context"
@@ -23,9 +23,9 @@ type Request[T any] struct {
 // Refuse answers this caller alone with err; the rest of its batch goes on.
 func (r *Request[T]) Refuse(err error) { r.err = err }
 
-// Config is what a group does with its batches. Both functions are called by
+// GroupConfig is what a group does with its batches. Both functions are called by
 // one goroutine, never at the same time.
-type Config[T any] struct {
+type GroupConfig[T any] struct {
 	// Commit makes the whole batch durable, save the requests that it refuses.
 	// An error is the answer to every request of the batch.
 	Commit func(batch []*Request[T]) error
@@ -37,9 +37,12 @@ type Config[T any] struct {
 	MaxBatch int
 }
 
-// Group gathers concurrent requests into batches.
+// Group lets callers that arrive at the same time share one durable write: one
+// goroutine writes a batch while the next one gathers behind it, so that the
+// cost of a sync is divided by those who wait for it. Nobody waits for company:
+// a lone caller is written at once.
 type Group[T any] struct {
-	config Config[T]
+	config GroupConfig[T]
 	// queue is unbuffered: a request is either taken or was never there.
 	queue   chan *Request[T]
 	closing chan struct{}
@@ -48,8 +51,8 @@ type Group[T any] struct {
 	failure atomic.Pointer[error]
 }
 
-// Start starts the group's goroutine, which [Group.Close] ends.
-func Start[T any](c Config[T]) *Group[T] {
+// StartGroup starts the group's goroutine, which [Group.Close] ends.
+func StartGroup[T any](c GroupConfig[T]) *Group[T] {
 	g := &Group[T]{config: c, queue: make(chan *Request[T]), closing: make(chan struct{}), closed: make(chan struct{})}
 	go g.run()
 	return g
