@@ -5,10 +5,5 @@
 // synchronous=FULL, the folder synced too, so that a power cut loses nothing
 // that was answered. Readers never block the writer. Files are mode 0600.
 //
-// A [Group] shares such commits between callers that arrive together. Its
-// answer leaves no doubt about a cancelled caller: a value that the writer has
-// not taken when the context ends is never written, and one that it has taken
-// is waited for.
-//
 // Package powercut below this one is a disk that forgets, to prove it.
 package sqlite

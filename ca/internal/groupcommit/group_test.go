@@ -1,4 +1,4 @@
-package sqlite_test
+package groupcommit_test
 
 import (
 	"context"
@@ -9,18 +9,18 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/ensign-mesh/ensign/ca/internal/sqlite"
+	"github.com/ensign-mesh/ensign/ca/internal/groupcommit"
 )
 
 // disk is a store whose commits take a second and can be made to fail.
-type slowDisk struct {
+type disk struct {
 	mu      sync.Mutex
 	batches [][]int
 	fail    error
 	panics  bool
 }
 
-func (d *slowDisk) commit(batch []*sqlite.Request[int]) error {
+func (d *disk) commit(batch []*groupcommit.Request[int]) error {
 	time.Sleep(time.Second)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -42,13 +42,13 @@ func (d *slowDisk) commit(batch []*sqlite.Request[int]) error {
 	return nil
 }
 
-func (d *slowDisk) set(fail error) {
+func (d *disk) set(fail error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fail = fail
 }
 
-func (d *slowDisk) probe() error {
+func (d *disk) probe() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.fail
@@ -59,15 +59,15 @@ var (
 	errFull     = errors.New("disk full")
 )
 
-func startGroup(t *testing.T, maxBatch int) (*slowDisk, *sqlite.Group[int]) {
-	d := &slowDisk{}
-	g := sqlite.StartGroup(sqlite.GroupConfig[int]{Commit: d.commit, Probe: d.probe, Retry: 10 * time.Second, MaxBatch: maxBatch})
+func start(t *testing.T, maxBatch int) (*disk, *groupcommit.Group[int]) {
+	d := &disk{}
+	g := groupcommit.Start(groupcommit.Config[int]{Commit: d.commit, Probe: d.probe, Retry: 10 * time.Second, MaxBatch: maxBatch})
 	t.Cleanup(g.Close)
 	return d, g
 }
 
 // doAll calls Do for each value at once and returns the answers.
-func doAll(ctx context.Context, g *sqlite.Group[int], values ...int) []error {
+func doAll(ctx context.Context, g *groupcommit.Group[int], values ...int) []error {
 	errs := make([]error, len(values))
 	var wg sync.WaitGroup
 	for i, v := range values {
@@ -79,7 +79,7 @@ func doAll(ctx context.Context, g *sqlite.Group[int], values ...int) []error {
 
 func TestCallersShareACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, g := startGroup(t, 100)
+		d, g := start(t, 100)
 		values := make([]int, 50)
 		if err := errors.Join(doAll(t.Context(), g, values...)...); err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func TestCallersShareACommit(t *testing.T) {
 
 func TestBatchIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, g := startGroup(t, 8)
+		d, g := start(t, 8)
 		if err := errors.Join(doAll(t.Context(), g, make([]int, 40)...)...); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestBatchIsBounded(t *testing.T) {
 
 func TestRefusalIsForOneCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, g := startGroup(t, 100)
+		_, g := start(t, 100)
 		errs := doAll(t.Context(), g, 1, -1, 2)
 		if errs[0] != nil || !errors.Is(errs[1], errNegative) || errs[2] != nil {
 			t.Errorf("answers %v", errs)
@@ -124,7 +124,7 @@ func TestRefusalIsForOneCaller(t *testing.T) {
 
 func TestFailureIsForAllAndHeals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, g := startGroup(t, 100)
+		d, g := start(t, 100)
 		d.set(errFull)
 		for i, err := range doAll(t.Context(), g, 1, 2, 3) {
 			if !errors.Is(err, errFull) {
@@ -150,7 +150,7 @@ func TestFailureIsForAllAndHeals(t *testing.T) {
 
 func TestPanicIsAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, g := startGroup(t, 100)
+		d, g := start(t, 100)
 		d.panics = true
 		if err := g.Do(t.Context(), 1); err == nil || g.Healthy() == nil {
 			t.Errorf("a panic answered %v, healthy %v", err, g.Healthy())
@@ -164,7 +164,7 @@ func TestCancelLeavesNoDoubt(t *testing.T) {
 	for after := range 25 {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				d, g := startGroup(t, 3)
+				d, g := start(t, 3)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(after)*100*time.Millisecond)
 				defer cancel()
 				values := []int{1, 2, 3, 4, 5, 6, 7}
@@ -188,7 +188,7 @@ func TestCancelLeavesNoDoubt(t *testing.T) {
 
 func TestCloseEndsTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, g := startGroup(t, 1)
+		d, g := start(t, 1)
 		answers := make(chan []error)
 		go func() { answers <- doAll(t.Context(), g, 1, 2, 3) }()
 		time.Sleep(time.Millisecond)
@@ -198,14 +198,14 @@ func TestCloseEndsTheGroup(t *testing.T) {
 			switch {
 			case err == nil:
 				written--
-			case !errors.Is(err, sqlite.ErrClosed):
+			case !errors.Is(err, groupcommit.ErrClosed):
 				t.Errorf("answer %v", err)
 			}
 		}
 		if written != 0 {
 			t.Errorf("%d batches without an answer", written)
 		}
-		if err := g.Do(t.Context(), 4); !errors.Is(err, sqlite.ErrClosed) {
+		if err := g.Do(t.Context(), 4); !errors.Is(err, groupcommit.ErrClosed) {
 			t.Errorf("Do after Close: %v", err)
 		}
 		g.Close()

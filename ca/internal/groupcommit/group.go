@@ -1,4 +1,4 @@
-package sqlite
+package groupcommit
 
 import (
 	"context"
@@ -23,9 +23,9 @@ type Request[T any] struct {
 // Refuse answers this caller alone with err; the rest of its batch goes on.
 func (r *Request[T]) Refuse(err error) { r.err = err }
 
-// GroupConfig is what a group does with its batches. Both functions are called by
+// Config is what a group does with its batches. Both functions are called by
 // one goroutine, never at the same time.
-type GroupConfig[T any] struct {
+type Config[T any] struct {
 	// Commit makes the whole batch durable, save the requests that it refuses.
 	// An error is the answer to every request of the batch.
 	Commit func(batch []*Request[T]) error
@@ -37,12 +37,9 @@ type GroupConfig[T any] struct {
 	MaxBatch int
 }
 
-// Group lets callers that arrive at the same time share one durable write: one
-// goroutine writes a batch while the next one gathers behind it, so that the
-// cost of a sync is divided by those who wait for it. Nobody waits for company:
-// a lone caller is written at once.
+// Group gathers concurrent requests into batches.
 type Group[T any] struct {
-	config GroupConfig[T]
+	config Config[T]
 	// queue is unbuffered: a request is either taken or was never there.
 	queue   chan *Request[T]
 	closing chan struct{}
@@ -51,8 +48,8 @@ type Group[T any] struct {
 	failure atomic.Pointer[error]
 }
 
-// StartGroup starts the group's goroutine, which [Group.Close] ends.
-func StartGroup[T any](c GroupConfig[T]) *Group[T] {
+// Start starts the group's goroutine, which [Group.Close] ends.
+func Start[T any](c Config[T]) *Group[T] {
 	g := &Group[T]{config: c, queue: make(chan *Request[T]), closing: make(chan struct{}), closed: make(chan struct{})}
 	go g.run()
 	return g
