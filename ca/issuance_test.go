@@ -2,10 +2,16 @@ package ca_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
+	"net/url"
 	"slices"
 	"sync"
 	"testing"
@@ -41,6 +47,32 @@ func TestIssue(t *testing.T) {
 	}
 	verify(t, issued)
 	checkEntry(t, mesh.Ledger, issued)
+}
+
+// TestEveryKindOfKey: what Istio's agents ask with (RSA, an organisation, their
+// own URI), and the other kinds that are allowed.
+func TestEveryKindOfKey(t *testing.T) {
+	mesh := catest.NewMesh(t, nil)
+	for name, c := range map[string]struct {
+		key   crypto.Signer
+		usage x509.KeyUsage
+	}{
+		"rsa":     {rsaKey(t, 2048), x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment},
+		"p256":    {catest.NewKey(t), x509.KeyUsageDigitalSignature},
+		"p384":    {must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), x509.KeyUsageDigitalSignature},
+		"ed25519": {must(newEd25519()), x509.KeyUsageDigitalSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			template := &x509.CertificateRequest{
+				Subject: pkix.Name{Organization: []string{"cluster.local"}}, URIs: []*url.URL{must(url.Parse(reviewsID))},
+			}
+			issued := must(issue(t, mesh.Service, catest.Parse(t, catest.CSRFrom(t, c.key, template))))
+			verify(t, issued)
+			if issued.Leaf.KeyUsage != c.usage || len(issued.Leaf.Subject.Names) != 0 {
+				t.Errorf("usage %b, subject %q", issued.Leaf.KeyUsage, issued.Leaf.Subject)
+			}
+		})
+	}
 }
 
 // verify does what a peer does with nothing but the roots.

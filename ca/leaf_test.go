@@ -2,7 +2,6 @@ package ca
 
 import (
 	"bytes"
-	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"math/big"
@@ -155,32 +154,32 @@ func TestValidityNeverLeavesItsBounds(t *testing.T) {
 	})
 }
 
-// BenchmarkIssue prints what every check costs: with all of them on, and the
-// two calls of x509 alone that nobody could do without.
-func BenchmarkIssue(b *testing.B) {
-	b.Run("bare", func(b *testing.B) {
-		p, csr := newPrepared(b), benchmarkCSR(b)
-		for b.Loop() {
-			req := must(x509ParseChecked(csr))
-			must(x509Create(rand.Reader, p, req.PublicKey))
-		}
-	})
-	b.Run("checked", func(b *testing.B) {
-		spent := map[Stage]time.Duration{}
-		service, caller, text := benchmarkService(b, func(s Stage, took time.Duration) { spent[s] += took })
-		for b.Loop() {
-			start := time.Now()
-			csr, err := ParseCSR(text)
-			spent["parse"] += time.Since(start)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, err := service.Issue(b.Context(), Request{Caller: caller, CSR: csr}); err != nil {
-				b.Fatal(err)
+// TestIssueWhileRotating: every leaf comes with the chain that signed it.
+func TestIssueWhileRotating(t *testing.T) {
+	service, caller, text := benchmarkService(t, nil)
+	csr := must(ParseCSR(text))
+	done := make(chan error)
+	go func() {
+		for range 100 {
+			if err := service.rotate(t.Context()); err != nil {
+				done <- err
+				return
 			}
 		}
-		for stage, total := range spent {
-			b.ReportMetric(float64(total.Microseconds())/float64(b.N), string(stage)+"-µs/op")
+		done <- nil
+	}()
+	issuers := map[string]bool{}
+	for len(issuers) < 3 {
+		issued, err := service.Issue(t.Context(), Request{Caller: caller, CSR: csr})
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
+		if _, err := issued.Leaf.Verify(x509.VerifyOptions{Roots: poolOf(issued.Bundle.roots), Intermediates: poolOf(issued.Issuers)}); err != nil {
+			t.Fatal(err)
+		}
+		issuers[issued.Issuers[0].SerialNumber.String()] = true
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
 }
