@@ -1,6 +1,7 @@
 package mesh
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -136,10 +137,7 @@ func checkOptionalPort(port uint32, field string, f *findings) {
 }
 
 func checkRange(v, low, high int64, field string, f *findings) {
-	switch {
-	case v < low:
-		f.fail(field, "", "%d is less than %d", v, low)
-	case v > high:
-		f.fail(field, "", "%d is more than %d", v, high)
+	if v < low || v > high {
+		f.fail(field, fmt.Sprintf("write a number from %d to %d", low, high), "%d is out of range", v)
 	}
 }

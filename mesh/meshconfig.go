@@ -1,8 +1,15 @@
 package mesh
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	meshv1alpha1 "istio.io/api/mesh/v1alpha1"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -28,10 +35,7 @@ func compileConfig(td spiffeid.TrustDomain, in *corev1.ConfigMap, f *findings) *
 		return out
 	}
 	var spec meshv1alpha1.MeshConfig
-	if json, err := yaml.YAMLToJSONStrict([]byte(text)); err != nil {
-		f.fail("data.mesh", "correct the YAML", "%v", err)
-		return nil
-	} else if err := protojson.Unmarshal(json, &spec); err != nil {
+	if err := readMeshConfig(text, &spec); err != nil {
 		f.fail("data.mesh", "correct the field; names are those of istio.io's MeshConfig", "%v", err)
 		return nil
 	}
@@ -63,4 +67,43 @@ func closedConfig() *Config {
 	c := defaultConfig()
 	c.Passthrough = false
 	return c
+}
+
+// readMeshConfig refuses unknown and repeated fields.
+func readMeshConfig(text string, into *meshv1alpha1.MeshConfig) error {
+	var tree map[string]any
+	if err := yaml.UnmarshalStrict([]byte(text), &tree); err != nil {
+		return fmt.Errorf("reading the YAML: %w", err)
+	}
+	inSeconds(tree, into.ProtoReflect().Descriptor())
+	raw, err := json.Marshal(tree)
+	if err != nil {
+		return fmt.Errorf("reading the YAML: %w", err)
+	}
+	return protojson.Unmarshal(raw, into)
+}
+
+// inSeconds rewrites durations such as 30ms and 5m, which Istio takes, into the
+// seconds that protobuf's own JSON form knows.
+func inSeconds(tree map[string]any, d protoreflect.MessageDescriptor) {
+	for name, v := range tree {
+		field := cmp.Or(d.Fields().ByJSONName(name), d.Fields().ByTextName(name))
+		if field == nil || field.Message() == nil || field.IsMap() {
+			continue
+		}
+		switch v := v.(type) {
+		case string:
+			if length, err := time.ParseDuration(v); err == nil && field.Message().FullName() == "google.protobuf.Duration" {
+				tree[name] = strconv.FormatFloat(length.Seconds(), 'f', -1, 64) + "s"
+			}
+		case map[string]any:
+			inSeconds(v, field.Message())
+		case []any:
+			for _, item := range v {
+				if child, ok := item.(map[string]any); ok {
+					inSeconds(child, field.Message())
+				}
+			}
+		}
+	}
 }

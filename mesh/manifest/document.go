@@ -82,7 +82,8 @@ func (d *decoder) decode(v *value, g *grower, file string, known func(mesh.Ref, 
 	return out
 }
 
-// kindOf is the kind of a document; false when it is one that is skipped.
+// kindOf is the kind of a document, or the one that was likely meant; false when
+// it is one that is skipped.
 func (d *decoder) kindOf(v *value, g *grower) (*kind, bool) {
 	apiVersion, name := v.str("apiVersion"), v.str("kind")
 	switch {
@@ -93,19 +94,20 @@ func (d *decoder) kindOf(v *value, g *grower) (*kind, bool) {
 		g.fault(v.line, "kind", "write kind", "there is no kind")
 		return nil, true
 	}
-	k, fix := find(apiVersion, name)
-	if k == nil && fix == "" {
+	found, meant, fix := find(apiVersion, name)
+	switch {
+	case found != nil:
+		return found, true
+	case meant == nil:
 		d.skipped(apiVersion, name)
 		return nil, false
 	}
-	if k == nil {
-		line, field := v.get("kind").line, "kind"
-		if strings.HasPrefix(fix, "write apiVersion") {
-			line, field = v.get("apiVersion").line, "apiVersion"
-		}
-		g.fault(line, field, fix, "%s %s is not known", apiVersion, name)
+	field := "kind"
+	if strings.HasPrefix(fix, "write apiVersion") {
+		field = "apiVersion"
 	}
-	return k, true
+	g.fault(v.get(field).line, field, fix, "%s %s is not known", apiVersion, name)
+	return meant, true
 }
 
 // refOf names the object; one without a namespace is in "default", as kubectl has it.

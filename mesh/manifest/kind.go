@@ -76,9 +76,9 @@ var kinds = []kind{
 	}},
 }
 
-// find is the kind of a document. When it is none of ours, kind is nil, and fix
-// says what was meant if it looks like a slip rather than like another kind.
-func find(apiVersion, name string) (found *kind, fix string) {
+// find is the kind of a document. When it is none of ours but looks like a slip,
+// meant is the kind that was meant and fix says what to write.
+func find(apiVersion, name string) (found, meant *kind, fix string) {
 	group, version, ok := strings.Cut(apiVersion, "/")
 	if !ok {
 		group, version = "", apiVersion
@@ -87,16 +87,16 @@ func find(apiVersion, name string) (found *kind, fix string) {
 		switch {
 		case k.group == group && k.name == name:
 			if slices.Contains(k.versions, version) {
-				return &kinds[i], ""
+				return &kinds[i], nil, ""
 			}
-			fix = "write apiVersion: " + k.apiVersions()
-		case k.group == group && fix == "" && isSlip(k.name, name):
-			fix = "write kind: " + k.name
-		case k.name == name && k.group != "" && fix == "" && (strings.Contains(group, "istio") || group == "" || distance(k.group, group, 3) <= 3):
-			fix = "write apiVersion: " + k.apiVersions()
+			meant, fix = &kinds[i], "write apiVersion: "+k.apiVersions()
+		case k.group == group && meant == nil && isSlip(k.name, name):
+			meant, fix = &kinds[i], "write kind: "+k.name
+		case k.name == name && k.group != "" && meant == nil && (strings.Contains(group, "istio") || group == "" || distance(k.group, group, 3) <= 3):
+			meant, fix = &kinds[i], "write apiVersion: "+k.apiVersions()
 		}
 	}
-	return nil, fix
+	return nil, meant, fix
 }
 
 // isSlip says whether name is likely meant to be known: Node is not a slip for Pod.

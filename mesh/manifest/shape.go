@@ -2,10 +2,13 @@ package manifest
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
@@ -18,9 +21,13 @@ type shape struct {
 	elem   *shape            // of a list, or of a mapping with any key
 	enum   []string          // the texts that are allowed; nil: any
 	open   bool              // a custom decoder judges it
+	length bool              // a duration, in Go's form or in seconds
 }
 
-var anything = &shape{open: true}
+var (
+	anything = &shape{open: true}
+	duration = &shape{length: true}
+)
 
 // shapes makes each shape once. Types refer to themselves, so that a shape is
 // noted before it is filled.
@@ -82,7 +89,10 @@ func (s *shapes) addFields(fields map[string]*shape, t reflect.Type) {
 }
 
 func (s *shapes) ofMessage(d protoreflect.MessageDescriptor) *shape {
-	if d.FullName().Parent() == "google.protobuf" {
+	switch {
+	case d.FullName() == "google.protobuf.Duration":
+		return duration
+	case d.FullName().Parent() == "google.protobuf":
 		return anything
 	}
 	if known, ok := s.byMessage[d.FullName()]; ok {
@@ -132,6 +142,9 @@ func (g *grower) match(v *value, s *shape, field string) {
 	switch {
 	case s.open || v.kind == null:
 		return
+	case s.length:
+		g.matchDuration(v, field)
+		return
 	case v.kind != s.kind:
 		fix := "write " + s.kind.String()
 		if s.kind == text && v.kind != mapping && v.kind != list {
@@ -157,4 +170,15 @@ func (g *grower) match(v *value, s *shape, field string) {
 		}
 		g.match(m.value, child, at)
 	}
+}
+
+// matchDuration takes 30ms and 5m as Istio does, and puts them into the seconds
+// that protobuf's own JSON form knows.
+func (g *grower) matchDuration(v *value, field string) {
+	d, err := time.ParseDuration(v.text)
+	if v.kind != text || err != nil {
+		g.fault(v.line, field, "write a duration such as 5s or 250ms", "%q is not a duration", v.text)
+		return
+	}
+	v.scalar = fmt.Appendf(nil, `"%ss"`, strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
 }
