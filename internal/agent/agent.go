@@ -27,6 +27,9 @@ func Run(ctx context.Context, config Config) (int, error) {
 		return 1, err
 	}
 	tuneMemory()
+	if err := keepSecrets(); err != nil {
+		return 1, err
+	}
 	lock, err := takeRunDir(s.RunDir, s.path("agent.lock"), s.Logger)
 	if err != nil {
 		return 1, err

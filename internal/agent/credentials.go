@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 
 	"google.golang.org/grpc/credentials"
@@ -49,7 +50,7 @@ func (f freshTLS) ClientHandshake(ctx context.Context, authority string, conn ne
 
 // ServerHandshake is not for this side.
 func (f freshTLS) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, net.ErrClosed
+	return nil, nil, errors.New("these credentials are for clients")
 }
 
 // Info describes the protocol.

@@ -25,12 +25,12 @@ func healthHandler(ready readiness) http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	return mux
+	return atMost(maxProbes, mux)
 }
 
 func metricsHandler(gatherer prometheus.Gatherer, envoy *adminPort) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /stats/prometheus", func(w http.ResponseWriter, r *http.Request) {
 		page, err := envoy.open(r.Context(), http.MethodGet, "/stats/prometheus")
 		if err != nil {
@@ -42,7 +42,28 @@ func metricsHandler(gatherer prometheus.Gatherer, envoy *adminPort) http.Handler
 		// A scraper that went away is not our error.
 		_, _ = io.Copy(w, page)
 	})
-	return mux
+	return atMost(maxScrapes, mux)
+}
+
+// These ports are open to the network: whoever knocks often must not keep Envoy or
+// us busy.
+const (
+	maxScrapes = 4
+	maxProbes  = 16
+)
+
+// atMost serves so many requests at a time and tells the rest to come again.
+func atMost(n int, handler http.Handler) http.Handler {
+	places := make(chan struct{}, n)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			handler.ServeHTTP(w, r)
+		default:
+			http.Error(w, "busy, ask again", http.StatusTooManyRequests)
+		}
+	})
 }
 
 // serveHTTP serves until ctx ends.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -27,5 +28,21 @@ func TestHealthAndMetrics(t *testing.T) {
 	}
 	if code, _ := get("http://" + config.Metrics + "/stats/prometheus"); code != http.StatusBadGateway {
 		t.Errorf("/stats/prometheus without Envoy: %d, want 502", code)
+	}
+}
+
+func TestTooManyScrapesAreTurnedAway(t *testing.T) {
+	inside, release := make(chan bool), make(chan bool)
+	server := httptest.NewServer(atMost(1, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { inside <- true; <-release })))
+	defer server.Close()
+	first := make(chan int)
+	go func() { code, _ := get(server.URL); first <- code }()
+	<-inside
+	if code, _ := get(server.URL); code != http.StatusTooManyRequests {
+		t.Errorf("the second got %d, want 429", code)
+	}
+	close(release)
+	if code := <-first; code != http.StatusOK {
+		t.Errorf("the first got %d", code)
 	}
 }

@@ -40,6 +40,8 @@ func keepMemory(ctx context.Context, relayed *atomic.Int64) error {
 		}
 		now := relayed.Load()
 		if quiet := now == seen; quiet && now-freed >= largeRelay {
+			// gRPC pools its buffers, and a pool lets go at the second collection.
+			runtime.GC()
 			debug.FreeOSMemory()
 			freed = now
 		}

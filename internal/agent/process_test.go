@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -279,9 +280,10 @@ func TestTheUsersArgumentsReplaceOurs(t *testing.T) {
 	}
 }
 
-// The program passes signals on: SIGTERM and Ctrl-C drain and end Envoy.
+// The program passes signals on: SIGTERM, Ctrl-C and a
+// closed terminal drain and end Envoy.
 func TestSignals(t *testing.T) {
-	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt, syscall.SIGHUP} {
 		config := withScript(t, `trap 'exit 5' TERM; echo $$ > $(dirname $2)/pid; while :; do sleep 0.05; done`)
 		var logs logBuffer
 		cmd := startBinary(t, config, &logs)
@@ -304,6 +306,22 @@ func TestSignals(t *testing.T) {
 			t.Errorf("left behind: %v", left)
 		}
 	}
+}
+
+// A core file would hold the key: there is none, of the agent and of Envoy.
+func TestNoCoreFiles(t *testing.T) {
+	config := withScript(t, waitingScript)
+	var logs logBuffer
+	cmd := startBinary(t, config, &logs)
+	eventually(t, "Envoy runs", func() bool { return recorded(config) > 0 })
+	for _, pid := range []int{cmd.Process.Pid, recorded(config)} {
+		limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+		if err != nil || !regexp.MustCompile(`(?m)^Max core file size +0 +0 `).Match(limits) {
+			t.Errorf("%v\n%s", err, limits)
+		}
+	}
+	cmd.Process.Signal(syscall.SIGTERM)
+	cmd.Wait()
 }
 
 func TestARunFolderOthersMayWriteToIsClosed(t *testing.T) {
