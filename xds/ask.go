@@ -89,6 +89,7 @@ func (s *session) askDelta(w *watch, req *request) error {
 // adopt believes the versions that a reconnecting client brought.
 func (s *session) adopt(w *watch, initial map[string]string) {
 	w.answered = len(initial) > 0
+	s.returning = s.returning || w.answered
 	for name, version := range initial {
 		if !w.wants(name) {
 			continue

@@ -78,8 +78,18 @@ func (s *session) quiet(now time.Time, kinds ...kind) bool {
 	})
 }
 
-// settled is when a client has asked for all that it will ask for.
-func (s *session) settled() time.Time { return s.opened.Add(s.server.config.AckTimeout) }
+// comeback is how long a client that came back may take to ask for everything
+// that it had; Envoy asks at once.
+const comeback = 2 * time.Second
+
+// settled is when a client has asked for all that it will ask for. One that
+// brought nothing refers to nothing yet.
+func (s *session) settled() time.Time {
+	if !s.returning {
+		return s.opened
+	}
+	return s.opened.Add(comeback)
+}
 
 // plan makes the response that brings the client nearer to what it should have.
 func (s *session) plan(w *watch, now time.Time) *response {

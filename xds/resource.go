@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -45,7 +44,7 @@ type resource struct {
 	widened *resource
 
 	source   build.Resource // of a cluster, to widen it
-	wide     sync.Map       // joined IDs → *resource
+	wide     widths
 	accepted atomic.Pointer[[]string]
 }
 

@@ -33,6 +33,8 @@ type session struct {
 	scopeSeen, holdsSeen uint64
 
 	watches [kinds]*watch
+	// returning: the client had a configuration before this stream.
+	returning bool
 	// narrow are clusters that are not widened any more, though the client's
 	// endpoints may lag: it kept silent or refused.
 	narrow map[string]struct{}

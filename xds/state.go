@@ -45,6 +45,7 @@ func (s *session) adoptState(w *watch, version string) {
 	if version == "" {
 		return
 	}
+	s.returning = true
 	var all []*resource
 	for _, name := range w.work() {
 		if r := s.lookup(w.kind, name); r != nil {

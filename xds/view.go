@@ -35,8 +35,9 @@ func (v *view) replace(old, new []*resource) int {
 	}
 	changed := 0
 	for _, r := range old {
-		if !present[change{r.kind, r.name}] && v.byName[r.kind][r.name] == r {
-			v.retire(r)
+		before := v.byName[r.kind][r.name]
+		if !present[change{r.kind, r.name}] && before != nil && before.version == r.version {
+			v.retire(before)
 			delete(v.byName[r.kind], r.name)
 			v.log.note(r.kind, r.name)
 			changed++

@@ -3,15 +3,24 @@ package xds
 import (
 	"slices"
 	"strings"
+	"sync"
 )
+
+// widths are the widened forms of one cluster, by the identities they accept.
+type widths struct {
+	mu   sync.Mutex // held while one is made, so that it is made once
+	made map[string]*resource
+}
 
 // widen is the cluster that also accepts the IDs in more, made and encoded once
 // for all sessions that need it.
 func (c *catalog) widen(r *resource, more []string) (*resource, error) {
 	ids := union(r.ids, more)
 	key := strings.Join(ids, "\x00")
-	if w, ok := r.wide.Load(key); ok {
-		return w.(*resource), nil
+	r.wide.mu.Lock()
+	defer r.wide.mu.Unlock()
+	if w := r.wide.made[key]; w != nil {
+		return w, nil
 	}
 	c.metrics.builds.WithLabelValues(r.kind.label()).Inc()
 	c.metrics.encodes.WithLabelValues(r.kind.label()).Inc()
@@ -24,8 +33,11 @@ func (c *catalog) widen(r *resource, more []string) (*resource, error) {
 	} else {
 		w.ids, w.widened = ids, r
 	}
-	stored, _ := r.wide.LoadOrStore(key, w)
-	return stored.(*resource), nil
+	if r.wide.made == nil {
+		r.wide.made = map[string]*resource{}
+	}
+	r.wide.made[key] = w
+	return w, nil
 }
 
 // union is the sorted set of what is in a or in b.
