@@ -79,10 +79,13 @@ type parser struct {
 	name  string
 	known knownValues
 	out   *parsed
+	// expanded counts for the whole file: 10,000 documents must not each cost as
+	// much as one may.
+	expanded int
 }
 
 func (p *parser) document(number int, node *yaml.Node) {
-	g := &grower{}
+	g := &grower{expanded: &p.expanded}
 	if node.Kind != yaml.DocumentNode || len(node.Content) != 1 {
 		return
 	}
@@ -119,7 +122,7 @@ func (p *parser) list(number int, v *value, g *grower) {
 			p.problem(nil, number, fault{item.line, "items", fmt.Sprintf("the file has more than %d objects", maxDocuments), "split it into several files"})
 			return
 		}
-		child := &grower{}
+		child := &grower{expanded: &p.expanded}
 		doc := p.decode(item, child, p.name, p.known)
 		for j := range child.faults {
 			child.faults[j].field = join("items["+itoa(i)+"]", child.faults[j].field)

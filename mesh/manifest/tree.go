@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits on one document: how deep it is nested, and how many values its
-// aliases stand for.
+// Limits: how deep a document is nested, and how many values the aliases of a
+// file stand for.
 const (
 	maxDepth    = 100
 	maxExpanded = 100_000
@@ -71,8 +71,8 @@ func (v *value) str(key string) string {
 
 // grower turns YAML nodes into values, within the limits.
 type grower struct {
-	expanding int // aliases that the current value is inside of
-	expanded  int
+	expanding int  // aliases that the current value is inside of
+	expanded  *int // values that the aliases of the file stood for so far
 	faults    []fault
 }
 
@@ -90,10 +90,10 @@ func (g *grower) fault(line int, field, fix, format string, args ...any) {
 // grow reads one node; nil when a limit was passed.
 func (g *grower) grow(n *yaml.Node, field string, depth int) *value {
 	if g.expanding > 0 {
-		g.expanded++
+		*g.expanded++
 	}
-	if g.expanded > maxExpanded {
-		g.fault(n.Line, field, "write the values out", "the aliases of the document stand for more than %d values", maxExpanded)
+	if *g.expanded > maxExpanded {
+		g.fault(n.Line, field, "write the values out", "the aliases of the file stand for more than %d values", maxExpanded)
 		return nil
 	}
 	if depth > maxDepth {
