@@ -2,6 +2,7 @@ package sds_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"net"
@@ -208,6 +209,19 @@ func TestARenewalSendsOnlyWhatChanged(t *testing.T) {
 	renewed := receiveDelta(t, stream)
 	if got := versions(renewed); len(got) != 1 || got["default"] == "" || got["default"] == first.Fingerprint() {
 		t.Errorf("a renewal sent %v", got)
+	}
+}
+
+// An expired certificate helps nobody: a stream that opens after it gets the next one.
+func TestAnExpiredSVIDIsNotServed(t *testing.T) {
+	s := serveSecrets(t, 2*time.Second)
+	first := s.run(t)
+	s.signer.set(func([]byte) ([]string, error) { return nil, errors.New("away") })
+	time.Sleep(time.Until(first.Expires()) + 50*time.Millisecond)
+	stream := s.delta(t, subscribe("default"))
+	time.AfterFunc(300*time.Millisecond, func() { s.signer.set(nil) })
+	if got := versions(receiveDelta(t, stream)); got["default"] == "" || got["default"] == first.Fingerprint() {
+		t.Errorf("served %v, the expired one is %s", got, first.Fingerprint())
 	}
 }
 

@@ -45,6 +45,8 @@ type controlPlane struct {
 	mu sync.Mutex // guards all below
 	// ttl is the life of the next certificates.
 	ttl time.Duration
+	// shows, if set, signs the server's certificate, in the next serve.
+	shows *sdstest.Authority
 	// refuse, if set, is the answer to certificate requests.
 	refuse error
 	// ads, if set, serves delta ADS streams.
@@ -93,8 +95,12 @@ func (c *controlPlane) serve(address string) {
 		c.t.Fatal(err)
 	}
 	c.address = listener.Addr().String()
+	signer := c.authority
+	if c.shows != nil {
+		signer = c.shows
+	}
 	config := &tls.Config{
-		Certificates: []tls.Certificate{c.authority.Server(c.t, defaultServerName)},
+		Certificates: []tls.Certificate{signer.Server(c.t, defaultServerName)},
 		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: c.authority.Pool(),
 	}
 	c.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))

@@ -289,6 +289,10 @@ func TestSignals(t *testing.T) {
 		cmd := startBinary(t, config, &logs)
 		eventually(t, "Envoy runs", func() bool { return recorded(config) > 0 })
 		eventually(t, "Envoy listens to signals", func() bool { return pidIn(filepath.Join(config.RunDir, "pid")) > 0 })
+		// A Ctrl-C goes to the whole group of a terminal: Envoy is not in ours.
+		if group, err := syscall.Getpgid(recorded(config)); err != nil || group != recorded(config) {
+			t.Errorf("Envoy %d is in group %d, %v", recorded(config), group, err)
+		}
 		cmd.Process.Signal(signal)
 		ended := make(chan struct{})
 		go func() { cmd.Wait(); close(ended) }()

@@ -3,6 +3,7 @@ package agent
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"os"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"pgregory.net/rapid"
 
 	"github.com/ensign-mesh/ensign/sds/sdstest"
 )
@@ -173,6 +175,54 @@ func TestAnExpiredSVIDNeedsTheToken(t *testing.T) {
 	control.set(func() {
 		if len(control.proofs) != 1 || control.proofs[0].token == "" || control.proofs[0].serial != "" {
 			t.Errorf("proofs %+v, want the token once", control.proofs)
+		}
+	})
+}
+
+// In a rotation the control plane may show a certificate of the new root while the
+// bundle file still holds the old one: the roots that came with the SVID vouch for
+// it, to whoever holds that SVID; a token would not be sent.
+func TestAnSVIDsRootsVouchForTheControlPlane(t *testing.T) {
+	next := sdstest.New(t)
+	control := newControlPlane(t)
+	control.ttl = 6 * time.Second
+	control.authority.Also = []*x509.Certificate{next.Root}
+	config := control.config(t)
+	startAgent(t, config)
+	eventually(t, "the agent is ready", func() bool { return ready(config) })
+	control.server.Stop()
+	control.set(func() { control.shows, control.proofs = next, nil })
+	control.serve(control.address)
+	eventually(t, "the SVID was renewed", func() bool {
+		control.mu.Lock()
+		defer control.mu.Unlock()
+		return len(control.leaves) > 1
+	})
+	control.set(func() {
+		if control.proofs[0].token != "" || control.proofs[0].serial == "" {
+			t.Errorf("renewed with %+v, want the SVID", control.proofs[0])
+		}
+	})
+	second := control.config(t)
+	second.IP = "127.0.0.2"
+	before := len(control.proofs)
+	startAgent(t, second)
+	time.Sleep(time.Second)
+	control.set(func() {
+		for _, p := range control.proofs[before:] {
+			if p.token != "" {
+				t.Error("a token was sent to a server that the bundle file does not vouch for")
+			}
+		}
+	})
+}
+
+func TestStreamsMoveLongBeforeTheirProofEnds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		left := time.Duration(rapid.Int64Range(-int64(time.Hour), int64(90*24*time.Hour)).Draw(t, "left"))
+		after := retireAfter(left, rapid.Float64Range(0, 0.999).Draw(t, "r"))
+		if after < 0 || after > max(left, 0)/4 || after > retireWithin {
+			t.Fatalf("with %s left they stay %s", left, after)
 		}
 	})
 }

@@ -72,8 +72,13 @@ func (u *upstream) retire() {
 	if u.current == nil {
 		return
 	}
-	within := min(time.Until(u.current.svid.Expires())/4, retireWithin)
-	time.AfterFunc(time.Duration(rand.Float64()*float64(within)), u.current.close)
+	time.AfterFunc(retireAfter(time.Until(u.current.svid.Expires()), rand.Float64()), u.current.close)
+}
+
+// retireAfter is how long streams of a replaced SVID stay, which has so much life
+// left: less than a quarter of that. r is random in [0,1).
+func retireAfter(left time.Duration, r float64) time.Duration {
+	return time.Duration(r * float64(min(max(left, 0)/4, retireWithin)))
 }
 
 // run opens the session of each new SVID as it comes, which retires the one
