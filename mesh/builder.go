@@ -38,6 +38,7 @@ type Builder struct {
 	rulesByHost   index[string, Key]
 	hostsByPod    index[Key, string] // hosts that a pod stands behind
 	hostsByPort   index[uint32, string]
+	hostsByVIP    index[string, string]
 	definitions   map[string]*definition // in force, by host
 	backings      map[string]backing
 	modes         map[Key]demand
@@ -59,7 +60,7 @@ func NewBuilder(td spiffeid.TrustDomain) *Builder {
 		podsByIP: index[string, Key]{}, slicesByHost: index[string, Key]{}, slicesByIP: index[string, Key]{},
 		slicesByPod: index[Key, Key]{}, entriesByHost: index[string, Key]{}, entriesByIP: index[string, Key]{},
 		routesByHost: index[string, Key]{}, rulesByHost: index[string, Key]{}, hostsByPod: index[Key, string]{},
-		hostsByPort: index[uint32, string]{}, definitions: map[string]*definition{}, backings: map[string]backing{},
+		hostsByPort: index[uint32, string]{}, hostsByVIP: index[string, string]{}, definitions: map[string]*definition{}, backings: map[string]backing{},
 		modes: map[Key]demand{}, inbounds: newInbounds(), root: defaultRootNamespace, mark: newMarks(empty),
 	}
 }

@@ -27,6 +27,7 @@ func (b *Builder) compose() ChangeSet {
 		Generation: b.last.Generation + 1, TrustDomain: b.td, Config: config,
 		Namespaces: b.mark.namespaces.entries, Accounts: b.mark.accounts.entries,
 		Services: b.mark.services.entries, Endpoints: b.mark.endpoints.entries, Ports: b.mark.ports.entries,
+		Addresses: b.mark.addresses.entries,
 		Workloads: b.mark.workloads.entries, Routes: b.mark.routing.entries, DestinationRules: b.mark.ruling.entries,
 	}
 	return changes
@@ -83,12 +84,19 @@ func (b *Builder) composeDemands() {
 	}
 }
 
-// composePorts lists again the hosts of the port numbers that were touched.
+// composePorts lists again the hosts of the port numbers and virtual IPs that
+// were touched.
 func (b *Builder) composePorts() {
 	for number := range b.mark.portNumbers {
 		next := slices.Sorted(maps.Keys(b.hostsByPort[number]))
 		if !slices.Equal(next, b.last.Ports[number]) {
 			b.mark.ports.put(number, next)
+		}
+	}
+	for ip := range b.mark.vips {
+		next := slices.Sorted(maps.Keys(b.hostsByVIP[ip]))
+		if !slices.Equal(next, b.last.Addresses[ip]) {
+			b.mark.addresses.put(ip, next)
 		}
 	}
 }

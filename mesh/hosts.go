@@ -23,7 +23,7 @@ func (b *Builder) composeHost(host string) {
 		delete(b.definitions, host)
 	}
 	b.mark.services.put(host, service)
-	b.indexPorts(host, old, d)
+	b.indexService(host, old, d)
 	b.putEndpoints(host, set)
 	b.putBacking(host, behind)
 }
@@ -57,8 +57,8 @@ func (b *Builder) define(host string) *definition {
 	return found[0]
 }
 
-// indexPorts notes the host under its service ports.
-func (b *Builder) indexPorts(host string, old, next *definition) {
+// indexService notes the host under its service ports and virtual IPs.
+func (b *Builder) indexService(host string, old, next *definition) {
 	if old == next {
 		return
 	}
@@ -70,10 +70,17 @@ func (b *Builder) indexPorts(host string, old, next *definition) {
 			b.mark.portNumbers.Add(p.Number)
 			b.hostsByPort.remove(p.Number, host)
 		}
+		for _, ip := range d.service.Addresses {
+			b.mark.vips.Add(ip)
+			b.hostsByVIP.remove(ip, host)
+		}
 	}
 	if next != nil {
 		for _, p := range next.service.Ports {
 			b.hostsByPort.add(p.Number, host)
+		}
+		for _, ip := range next.service.Addresses {
+			b.hostsByVIP.add(ip, host)
 		}
 	}
 }

@@ -15,11 +15,13 @@ type marks struct {
 	endpoints  *draft[string, *EndpointSet]
 	workloads  *draft[Key, *Workload]
 	ports      *lists[uint32, string]
+	addresses  *lists[string, string]
 	routing    *lists[string, *VirtualService]
 	ruling     *lists[string, *DestinationRule]
 
 	endpointHosts, accountHosts Set[string]
 	portNumbers                 Set[uint32] // whose list of hosts changed
+	vips                        Set[string] // likewise
 }
 
 func newMarks(last *Snapshot) *marks {
@@ -27,8 +29,8 @@ func newMarks(last *Snapshot) *marks {
 		hosts: Set[string]{}, pods: Set[Key]{}, peers: Set[string]{}, routes: Set[string]{}, rules: Set[string]{},
 		namespaces: draftOf(last.Namespaces), accounts: draftOf(last.Accounts), services: draftOf(last.Services),
 		endpoints: draftOf(last.Endpoints), workloads: draftOf(last.Workloads),
-		ports: listsOf(last.Ports), routing: listsOf(last.Routes), ruling: listsOf(last.DestinationRules),
-		endpointHosts: Set[string]{}, accountHosts: Set[string]{}, portNumbers: Set[uint32]{},
+		ports: listsOf(last.Ports), addresses: listsOf(last.Addresses), routing: listsOf(last.Routes), ruling: listsOf(last.DestinationRules),
+		endpointHosts: Set[string]{}, accountHosts: Set[string]{}, portNumbers: Set[uint32]{}, vips: Set[string]{},
 	}
 }
 

@@ -19,6 +19,8 @@ type Snapshot struct {
 	Endpoints map[string]*EndpointSet
 	// Ports lists, sorted, the hosts that have a service port of this number.
 	Ports map[uint32][]string
+	// Addresses lists, sorted, the hosts of the services that claim a virtual IP.
+	Addresses map[string][]string
 	// Workloads are the pods with an address, by namespace and name.
 	Workloads map[Key]*Workload
 	// Routes holds the VirtualServices for the sidecars ("mesh" gateway) of each
