@@ -1,9 +1,33 @@
 package build
 
-import "github.com/ensign-mesh/ensign/mesh"
+import (
+	"maps"
+	"slices"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+const anyAddress = "0.0.0.0"
 
 // Ports are, sorted, the ports for which [Port] has something in this scope.
-func Ports(s *mesh.Snapshot, sc Scope) []uint32 { return nil }
+func Ports(s *mesh.Snapshot, sc Scope) []uint32 {
+	found := map[uint32]bool{}
+	for number, hosts := range s.Ports {
+		if slices.ContainsFunc(hosts, func(h string) bool { return serviceIn(s, sc, h) != nil }) {
+			found[number] = true
+		}
+	}
+	for host := range s.Routes {
+		if s.Services[host] == nil && routedAlone(s, sc, host) {
+			found[routeOnlyPort] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
 
 // Port is what the scope's sidecars listen on for one service port: the HTTP
 // listener 0.0.0.0_PORT with its RouteConfiguration PORT, and a TCP listener
@@ -15,4 +39,101 @@ func Ports(s *mesh.Snapshot, sc Scope) []uint32 { return nil }
 // It reads the Services in Ports[port], the TCP routes that cover them, Config,
 // for headless TCP services (no Addresses) the addresses in Endpoints, and,
 // when !sc.VHDS, all that VirtualHosts reads for each host of the port.
-func Port(s *mesh.Snapshot, sc Scope, port uint32) []Resource { return nil }
+func Port(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
+	var out []Resource
+	if hosts := httpHosts(s, sc, port); len(hosts) > 0 {
+		l := listener(anyAddress, port, outboundHTTP(port))
+		out = append(out,
+			Resource{TypeURL: TypeListener, Name: l.Name, Message: l},
+			routeConfiguration(s, sc, port, hosts))
+	}
+	return append(out, tcpListeners(s, sc, port)...)
+}
+
+// httpHosts are, sorted, the hosts with a virtual host on the port.
+func httpHosts(s *mesh.Snapshot, sc Scope, port uint32) []string {
+	var out []string
+	for _, host := range s.Ports[port] {
+		if slices.Contains(httpPorts(s, sc, host), port) {
+			out = append(out, host)
+		}
+	}
+	if port == routeOnlyPort {
+		for host := range s.Routes {
+			if s.Services[host] == nil && routedAlone(s, sc, host) {
+				out = append(out, host)
+			}
+		}
+		slices.Sort(out)
+	}
+	return out
+}
+
+// listener takes the captured connections to an address; the kernel hands them
+// all to port 15001, so it binds none.
+func listener(address string, port uint32, filter *listenerv3.Filter) *listenerv3.Listener {
+	return &listenerv3.Listener{
+		Name: listenerName(address, port), Address: socketAddress(address, port),
+		TrafficDirection: corev3.TrafficDirection_OUTBOUND,
+		BindToPort:       wrapperspb.Bool(false),
+		FilterChains:     []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter}}},
+	}
+}
+
+// tcpListeners are those of the port's TCP services, one an address: where
+// several services claim one, its owner has it, whatever it speaks.
+func tcpListeners(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
+	var out []Resource
+	taken := map[string]bool{}
+	add := func(svc *mesh.Service, address, endpoint string) {
+		l := listener(address, port, outboundTCP(s, sc, svc, port, endpoint))
+		taken[address] = true
+		out = append(out, Resource{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: routeOrigins(s, sc, svc.Host)})
+	}
+	services := tcpServices(s, sc, port)
+	for _, svc := range services {
+		for _, address := range svc.Addresses {
+			if owner(s, sc, address, port) == svc && !taken[address] {
+				add(svc, address, "")
+			}
+		}
+	}
+	for _, svc := range services {
+		for _, address := range headlessAddresses(s, svc, port) {
+			if owner(s, sc, address, port) == nil && !taken[address] {
+				add(svc, address, address)
+			}
+		}
+	}
+	return out
+}
+
+// tcpServices are those with a TCP port of this number, in the order in which
+// they get an address.
+func tcpServices(s *mesh.Snapshot, sc Scope, port uint32) []*mesh.Service {
+	var out []*mesh.Service
+	for _, host := range s.Ports[port] {
+		svc := serviceIn(s, sc, host)
+		if svc == nil {
+			continue
+		}
+		if slices.ContainsFunc(svc.Ports, func(p mesh.ServicePort) bool { return p.Number == port && !p.Protocol.IsHTTP() }) {
+			out = append(out, svc)
+		}
+	}
+	slices.SortFunc(out, compareServices)
+	return out
+}
+
+// headlessAddresses are those of the endpoints of a service without an address.
+func headlessAddresses(s *mesh.Snapshot, svc *mesh.Service, port uint32) []string {
+	set := s.Endpoints[svc.Host]
+	if len(svc.Addresses) > 0 || set == nil {
+		return nil
+	}
+	var out []string
+	for _, e := range set.Ports[port] {
+		out = append(out, e.Address)
+	}
+	return slices.Compact(out)
+}

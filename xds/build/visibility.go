@@ -20,17 +20,42 @@ type Visibility struct {
 	// Namespace is the scope's own where its name shapes the resources: short
 	// host names in the service's own namespace, sourceNamespace in routes. Else "".
 	Namespace string
+	// Taken are the short names and addresses that the service leaves to others
+	// which the scope sees; "" for none.
+	Taken string
 	// VHDS is the scope's.
 	VHDS bool
 }
 
 // Visible is the host's Visibility in the scope.
-func Visible(s *mesh.Snapshot, sc Scope, host string) Visibility { return Visibility{} }
+func Visible(s *mesh.Snapshot, sc Scope, host string) Visibility {
+	v := Visibility{VHDS: sc.VHDS}
+	svc := s.Services[host]
+	if svc != nil {
+		if v.Service = reaches(svc.ExportTo, sc.Namespace); !v.Service {
+			return v // nothing is built
+		}
+		v.Rules = keys(rulingFor(s, sc, svc).origins)
+		v.Taken = strings.Join(given(s, sc, svc), ",")
+	}
+	r := routeFor(s, sc, host)
+	if r != nil {
+		v.Route = r.Ref.Key.String()
+	}
+	if _, namespace, ok := clusterLocal(s, host); ok && namespace == sc.Namespace || readsNamespace(r) {
+		v.Namespace = sc.Namespace
+	}
+	return v
+}
 
-// Affects are the other hosts whose VirtualHosts read the service of this host:
-// those routed to it, those whose short names or addresses it shares. When the
-// service changes these are built again too; ask both the old snapshot and the new.
-func Affects(s *mesh.Snapshot, host string) []string { return nil }
+// keys are the names of objects, in their order.
+func keys(refs []mesh.Ref) string {
+	var list []string
+	for _, ref := range refs {
+		list = append(list, ref.Key.String())
+	}
+	return strings.Join(list, ",")
+}
 
 // Covers says whether a host of a VirtualService or DestinationRule ("*",
 // "*.suffix" or a name) speaks for the given host.

@@ -1,0 +1,32 @@
+package build
+
+import (
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+)
+
+const (
+	hcmFilter    = "envoy.filters.network.http_connection_manager"
+	routerFilter = "envoy.filters.http.router"
+)
+
+// outboundHTTP is the connection manager of a port's HTTP listener. Its routes
+// come by RDS under the port's number.
+func outboundHTTP(port uint32) *listenerv3.Filter {
+	m := &hcmv3.HttpConnectionManager{
+		StatPrefix: "outbound_" + listenerName(anyAddress, port),
+		CodecType:  hcmv3.HttpConnectionManager_AUTO,
+		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
+			ConfigSource: adsSource(), RouteConfigName: routeName(port),
+		}},
+		HttpFilters: []*hcmv3.HttpFilter{
+			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})}},
+		},
+		UpgradeConfigs:   []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UseRemoteAddress: wrapperspb.Bool(false),
+		NormalizePath:    wrapperspb.Bool(true),
+	}
+	return &listenerv3.Filter{Name: hcmFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}
+}

@@ -1,0 +1,32 @@
+package build
+
+import (
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+// routeConfiguration is the RouteConfiguration of a port: with the virtual hosts
+// of the hosts, or with the word that they come by VHDS.
+func routeConfiguration(s *mesh.Snapshot, sc Scope, port uint32, hosts []string) Resource {
+	m := &routev3.RouteConfiguration{
+		Name: routeName(port),
+		// A route may name a cluster that does not exist (yet): it answers 503, and
+		// the others are taken.
+		ValidateClusters:               wrapperspb.Bool(false),
+		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectResponse),
+	}
+	if sc.VHDS {
+		m.Vhds = &routev3.Vhds{ConfigSource: adsSource()}
+	} else {
+		for _, host := range hosts {
+			m.VirtualHosts = append(m.VirtualHosts, virtualHostOf(s, sc, host, port))
+		}
+	}
+	m.VirtualHosts = append(m.VirtualHosts, catchAll(s.Config))
+	return Resource{TypeURL: TypeRoute, Name: m.Name, Message: m}
+}
+
+// maxDirectResponse is Istio's limit on the body of a direct response, in bytes.
+const maxDirectResponse = 1 << 20

@@ -1,0 +1,111 @@
+package build
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	networking "istio.io/api/networking/v1alpha3"
+
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+// given are the names and addresses that a service leaves to others in the
+// scope; see [domains].
+func given(s *mesh.Snapshot, sc Scope, svc *mesh.Service) []string {
+	var out []string
+	for _, name := range slices.Concat(shortNames(s, sc, svc.Host), svc.Addresses) {
+		if serviceIn(s, sc, name) != nil {
+			out = append(out, name)
+		}
+	}
+	for _, address := range svc.Addresses {
+		for _, p := range svc.Ports {
+			if owner(s, sc, address, p.Number) != svc {
+				out = append(out, address+" "+routeName(p.Number))
+			}
+		}
+	}
+	return out
+}
+
+// Affects are the other hosts whose VirtualHosts read the service of this host:
+// those routed to it, those whose short names or addresses it shares. When the
+// service changes these are built again too; ask both the old snapshot and the new.
+func Affects(s *mesh.Snapshot, host string) []string {
+	found := mesh.Set[string]{}
+	for pattern, list := range s.Routes {
+		if slices.ContainsFunc(list, func(r *mesh.VirtualService) bool { return routesTo(r.Spec, host) }) {
+			covered(s, pattern, found)
+		}
+	}
+	if svc := s.Services[host]; svc != nil {
+		for _, address := range svc.Addresses {
+			for _, other := range addressed(s, address) {
+				found.Add(other)
+			}
+		}
+	}
+	for _, other := range namesakes(s, host) {
+		found.Add(other)
+	}
+	delete(found, host)
+	return slices.Sorted(maps.Keys(found))
+}
+
+// covered adds the hosts that the pattern of a route speaks for.
+func covered(s *mesh.Snapshot, pattern string, found mesh.Set[string]) {
+	found.Add(pattern)
+	if !strings.HasPrefix(pattern, "*") {
+		return
+	}
+	for host := range s.Services {
+		if Covers(pattern, host) {
+			found.Add(host)
+		}
+	}
+}
+
+// routesTo says whether a route leads to a host.
+func routesTo(spec *networking.VirtualService, host string) bool {
+	to := func(d *networking.Destination) bool { return d.GetHost() == host }
+	for _, r := range spec.GetHttp() {
+		if to(r.GetMirror()) ||
+			slices.ContainsFunc(r.GetRoute(), func(d *networking.HTTPRouteDestination) bool { return to(d.GetDestination()) }) ||
+			slices.ContainsFunc(r.GetMirrors(), func(m *networking.HTTPMirrorPolicy) bool { return to(m.GetDestination()) }) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(spec.GetTcp(), func(r *networking.TCPRoute) bool {
+		return slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) })
+	})
+}
+
+// namesakes are the hosts that share a name with this one: hosts called like a
+// short name of it, services of which it is a short name, services that have it
+// as their address.
+func namesakes(s *mesh.Snapshot, host string) []string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return addressed(s, host)
+	}
+	var out []string
+	for _, name := range allShortNames(s, host) {
+		if s.Services[name] != nil || s.Routes[name] != nil {
+			out = append(out, name)
+		}
+	}
+	switch full := "." + s.Config.ClusterDomain; strings.Count(host, ".") {
+	case 0:
+		for other := range s.Services {
+			if strings.HasPrefix(other, host+".") && strings.HasSuffix(other, ".svc"+full) {
+				out = append(out, other)
+			}
+		}
+	case 1:
+		out = append(out, host+".svc"+full)
+	case 2:
+		out = append(out, host+full)
+	}
+	return out
+}
