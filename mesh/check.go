@@ -27,6 +27,12 @@ func checkOne(m proto.Message, field string, f *findings) {
 		checkStringMatch(m, field, f)
 	case *networking.Destination:
 		checkDestination(m, field, f)
+	case *networking.HTTPRouteDestination:
+		checkPresent(m.GetDestination() != nil, field+".destination", f)
+	case *networking.RouteDestination:
+		checkPresent(m.GetDestination() != nil, field+".destination", f)
+	case *networking.HTTPMirrorPolicy:
+		checkPresent(m.GetDestination() != nil, field+".destination", f)
 	case *networking.PortSelector:
 		checkPort(m.GetNumber(), field+".number", f)
 	case *networking.HTTPMatchRequest:
@@ -119,6 +125,12 @@ func checkDestination(d *networking.Destination, field string, f *findings) {
 	}
 	if s := d.GetSubset(); s != "" && !dnsLabel.MatchString(s) {
 		f.fail(field+".subset", "write the name of a subset of the host's DestinationRule", "%q is not a subset name", s)
+	}
+}
+
+func checkPresent(present bool, field string, f *findings) {
+	if !present {
+		f.fail(field, "name the host to send to", "there is no destination")
 	}
 }
 
