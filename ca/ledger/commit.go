@@ -3,37 +3,71 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
-	"golang.org/x/mod/sumdb/tlog"
+	"github.com/ncruces/go-sqlite3"
 
 	"github.com/ensign-mesh/ensign/ca/internal/groupcommit"
 )
+
+// statements are prepared once, on the one connection that writes.
+type statements struct{ entry, hash, checkpoint *sql.Stmt }
+
+func prepare(ctx context.Context, db *sql.DB) (s statements, err error) {
+	for _, p := range []struct {
+		into  **sql.Stmt
+		query string
+	}{
+		{&s.entry, `INSERT INTO entries (idx, data) VALUES (?, ?)`},
+		{&s.hash, `INSERT INTO hashes (idx, hash) VALUES (?, ?)`},
+		{&s.checkpoint, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`},
+	} {
+		if *p.into, err = db.PrepareContext(ctx, p.query); err != nil {
+			return s, fmt.Errorf("preparing to write: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// in binds the statements to a transaction.
+func (s statements) in(ctx context.Context, tx *sql.Tx) statements {
+	return statements{entry: tx.StmtContext(ctx, s.entry), hash: tx.StmtContext(ctx, s.hash), checkpoint: tx.StmtContext(ctx, s.checkpoint)}
+}
 
 // commit writes a batch: entries, hashes and one checkpoint in one transaction.
 // It is called by the group's goroutine only. What callers' contexts say no
 // longer counts: an entry that was taken up is written.
 func (l *Ledger) commit(batch []*groupcommit.Request[*entry]) error {
 	start := time.Now()
-	ctx := l.background
-	if l.doubt {
-		if err := l.reload(ctx); err != nil {
-			return err
-		}
+	if err := l.settle(); err != nil {
+		return err
 	}
-	next, added, err := l.write(ctx, batch)
+	next, added, err := l.write(l.background, batch)
 	if err != nil {
 		l.doubt = true
+		l.metrics.failures.Inc()
 		l.config.Logger.Error("ledger not written", "entries", len(batch), "error", err)
 		return err
 	}
-	if added > 0 {
-		next.trim()
-		l.install(next)
+	if added == 0 {
+		return nil
 	}
+	next.trim()
+	l.install(next)
 	l.metrics.observe(added, time.Since(start))
+	l.mark.raise(next.note)
 	return nil
+}
+
+// settle reads the state again after a failed write: the file alone knows
+// whether that transaction took place.
+func (l *Ledger) settle() error {
+	if !l.doubt {
+		return nil
+	}
+	return l.reload(l.background)
 }
 
 func (l *Ledger) write(ctx context.Context, batch []*groupcommit.Request[*entry]) (tree, int, error) {
@@ -42,20 +76,17 @@ func (l *Ledger) write(ctx context.Context, batch []*groupcommit.Request[*entry]
 		return tree{}, 0, fmt.Errorf("beginning: %w", err)
 	}
 	defer tx.Rollback()
-	next, added := l.tree.copy(), 0
+	to, next, added := l.statements.in(ctx, tx), l.tree.copy(), 0
 	for _, request := range batch {
-		taken, err := isTaken(ctx, tx, request.Value)
-		if err != nil {
+		refused, err := to.insert(ctx, &next, request.Value)
+		switch {
+		case err != nil:
 			return tree{}, 0, err
+		case refused != nil:
+			request.Refuse(refused)
+		default:
+			added++
 		}
-		if taken {
-			request.Refuse(fmt.Errorf("%w: %s", ErrSerial, request.Value.fields.Serial))
-			continue
-		}
-		if err := insert(ctx, tx, &next, request.Value); err != nil {
-			return tree{}, 0, err
-		}
-		added++
 	}
 	if added == 0 {
 		return next, 0, nil
@@ -63,7 +94,7 @@ func (l *Ledger) write(ctx context.Context, batch []*groupcommit.Request[*entry]
 	if err := next.sign(l.config.Origin, l.signer); err != nil {
 		return tree{}, 0, err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO checkpoints (size, note) VALUES (?, ?)`, next.size, next.note); err != nil {
+	if _, err := to.checkpoint.ExecContext(ctx, next.size, next.note); err != nil {
 		return tree{}, 0, fmt.Errorf("storing the checkpoint: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
@@ -72,57 +103,40 @@ func (l *Ledger) write(ctx context.Context, batch []*groupcommit.Request[*entry]
 	return next, added, nil
 }
 
-// isTaken says whether the serial was issued before, in this batch too.
-func isTaken(ctx context.Context, tx *sql.Tx, e *entry) (bool, error) {
-	if e.fields.Serial == "" {
-		return false, nil
+// insert stores one entry and its hashes. What the schema forbids is refused:
+// the entry's own fault, and the batch goes on. An error is the store's.
+func (s statements) insert(ctx context.Context, t *tree, e *entry) (refused, err error) {
+	_, err = s.entry.ExecContext(ctx, t.size, string(e.data))
+	switch {
+	case errors.Is(err, sqlite3.CONSTRAINT_UNIQUE):
+		return fmt.Errorf("%w: %s", ErrSerial, e.fields.Serial), nil
+	case errors.Is(err, sqlite3.CONSTRAINT_CHECK):
+		return fmt.Errorf("%w: kind %q, serial %q, SPIFFE ID %q, not after %v", ErrIncomplete,
+			e.fields.Kind, e.fields.Serial, e.fields.SPIFFEID, e.fields.NotAfter), nil
+	case err != nil:
+		return nil, fmt.Errorf("storing entry %d: %w", t.size, err)
 	}
-	var taken bool
-	err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM entries WHERE serial = ? AND serial <> '' AND kind <> 'root')`, e.fields.Serial).Scan(&taken)
-	if err != nil {
-		return false, fmt.Errorf("looking for serial %s: %w", e.fields.Serial, err)
-	}
-	return taken, nil
-}
-
-func insert(ctx context.Context, tx *sql.Tx, t *tree, e *entry) error {
 	e.index = t.size
 	at, hashes, err := t.grow(e.data)
 	if err != nil {
-		return fmt.Errorf("hashing entry %d: %w", e.index, err)
+		return nil, fmt.Errorf("hashing entry %d: %w", e.index, err)
 	}
-	f := e.fields
-	_, err = tx.ExecContext(ctx,
-		`INSERT INTO entries (idx, data, kind, serial, spiffe_id, issued_at, not_after) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		e.index, e.data, string(f.Kind), f.Serial, f.SPIFFEID, seconds(f.Time), seconds(f.NotAfter))
-	if err != nil {
-		return fmt.Errorf("storing entry %d: %w", e.index, err)
-	}
-	return insertHashes(ctx, tx, at, hashes)
-}
-
-func insertHashes(ctx context.Context, tx *sql.Tx, at int64, hashes []tlog.Hash) error {
 	for i, hash := range hashes {
-		if _, err := tx.ExecContext(ctx, `INSERT INTO hashes (idx, hash) VALUES (?, ?)`, at+int64(i), hash[:]); err != nil {
-			return fmt.Errorf("storing hash %d: %w", at+int64(i), err)
+		if _, err := s.hash.ExecContext(ctx, at+int64(i), hash[:]); err != nil {
+			return nil, fmt.Errorf("storing hash %d: %w", at+int64(i), err)
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // probe finds out whether the file can be written again.
 func (l *Ledger) probe() error {
+	if err := l.settle(); err != nil {
+		return err
+	}
 	_, err := l.db.Writer.ExecContext(l.background, `INSERT OR REPLACE INTO probe (id, at) VALUES (1, ?)`, time.Now().Unix())
 	if err != nil {
 		return fmt.Errorf("trying to write the ledger: %w", err)
 	}
 	return nil
-}
-
-// seconds is a time as the tables hold it; 0 is no time.
-func seconds(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Unix()
 }

@@ -7,7 +7,7 @@
 //
 //	led, err := ledger.Open(ctx, ledger.Config{Path: "data/ledger.db", Origin: "ensign/cluster.local/ledger", Keys: store})
 //	index, err := led.Append(ctx, entry)
-//	note, verifierKey := led.Checkpoint()
+//	note, verifierKey, size := led.Checkpoint()
 //
 // One goroutine writes (package groupcommit); it alone owns the tree's state.
 // Readers use their own connections and never block it.

@@ -16,18 +16,20 @@ import (
 	"github.com/ensign-mesh/ensign/ca/internal/sqlite"
 )
 
-// MaxEntry is how many bytes an entry may have.
-const MaxEntry = 64 << 10
+// MaxEntry is how many bytes an entry may have: as many as fit into a C2SP
+// tlog-tiles entry bundle, whose lengths have 16 bits.
+const MaxEntry = 1<<16 - 1
 
 const (
-	// maxBatch bounds one transaction; a commit of that size takes some 20 ms.
+	// maxBatch bounds one transaction; a commit of that size takes some 50 ms.
 	maxBatch   = 512
 	retryWrite = time.Second
 )
 
 // Config says where the ledger is. All fields but Logger and Registerer are required.
 type Config struct {
-	// Path of the SQLite file; its folder must exist.
+	// Path of the SQLite file; its folder must exist. Beside it lies
+	// PATH.checkpoint, against which an older copy of the file is recognized.
 	Path string
 	// Origin names the log, by C2SP tlog-checkpoint, e.g. "ensign/cluster.local/ledger".
 	Origin string
@@ -48,13 +50,16 @@ type Ledger struct {
 	signer  *signer
 	group   *groupcommit.Group[*entry]
 	metrics *metrics
+	mark    *mark
+	statements
 	// tree and doubt belong to the writer. doubt: a write failed, so what the
 	// file holds must be read again.
 	tree  tree
 	doubt bool
 	// background carries the values of Open's context and outlives it.
 	background context.Context
-	head       atomic.Pointer[string]
+	// head is the writer's tree, for readers.
+	head atomic.Pointer[tree]
 }
 
 // entry is one append on its way.
@@ -81,14 +86,35 @@ func Open(ctx context.Context, c Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
-	l := &Ledger{config: c, db: db, signer: signer, metrics: newMetrics(c.Registerer), background: context.WithoutCancel(ctx)}
-	if err := l.reload(ctx); err != nil {
+	l := &Ledger{config: c, db: db, signer: signer, background: context.WithoutCancel(ctx)}
+	if err := l.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening the ledger %s: %w", c.Path, err), db.Close())
+	}
+	return l, nil
+}
+
+func (l *Ledger) start(ctx context.Context) (err error) {
+	if l.metrics, err = newMetrics(l.config.Registerer); err != nil {
+		return err
+	}
+	if err := l.reload(ctx); err != nil {
+		return err
+	}
+	if l.statements, err = prepare(ctx, l.db.Writer); err != nil {
+		return err
+	}
+	if l.config.vfs == "" {
+		path := l.config.Path + ".checkpoint"
+		if err := checkMark(path, l.signer, l.tree.size, stored{ctx, l.db.Reader}); err != nil {
+			return err
+		}
+		l.mark = startMark(path, l.config.Logger)
+		l.mark.raise(l.tree.note)
 	}
 	l.group = groupcommit.Start(groupcommit.Config[*entry]{
 		Commit: l.commit, Probe: l.probe, Retry: retryWrite, MaxBatch: maxBatch,
 	})
-	return l, nil
+	return nil
 }
 
 // Append implements [ca.Ledger]. When it returns nil the entry is durable. When
@@ -113,19 +139,24 @@ func (l *Ledger) Append(ctx context.Context, e ca.Entry) (uint64, error) {
 // Healthy is nil while the ledger can be written.
 func (l *Ledger) Healthy() error { return l.group.Healthy() }
 
-// Checkpoint is the newest signed checkpoint, a C2SP signed note, and the key to
-// verify it with. The note is "" while the log is empty.
-func (l *Ledger) Checkpoint() (note, verifierKey string) { return *l.head.Load(), l.signer.text }
+// Checkpoint is the newest state: the note (C2SP tlog-checkpoint in a
+// signed-note) that covers entries 0 to size-1, and the key to verify it with, in
+// signed-note's text form. The note is "" while the log is empty.
+func (l *Ledger) Checkpoint() (note, verifierKey string, size uint64) {
+	head := l.head.Load()
+	return head.note, l.signer.text, uint64(head.size)
+}
 
 // Close finishes the commit in hand and closes the file.
 func (l *Ledger) Close() error {
 	l.group.Close()
+	l.mark.close()
 	return l.db.Close()
 }
 
 // reload takes the state from the file.
 func (l *Ledger) reload(ctx context.Context) error {
-	t, err := load(ctx, l.db.Writer, l.config.Origin, l.signer)
+	t, err := load(ctx, l.db.Writer, l.signer)
 	if err != nil {
 		return err
 	}
@@ -136,5 +167,5 @@ func (l *Ledger) reload(ctx context.Context) error {
 
 func (l *Ledger) install(t tree) {
 	l.tree = t
-	l.head.Store(&t.note)
+	l.head.Store(&t)
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"context"
 	"crypto"
 	"fmt"
 	"path/filepath"
@@ -58,7 +59,7 @@ func svid(n int) ca.Entry {
 
 // verify feeds a whole ledger to the auditor.
 func verify(l *ledger.Ledger, older string) (audit.Summary, error) {
-	note, key := l.Checkpoint()
+	note, key, _ := l.Checkpoint()
 	v, err := audit.New(key)
 	if err != nil {
 		return audit.Summary{}, err
@@ -68,7 +69,7 @@ func verify(l *ledger.Ledger, older string) (audit.Summary, error) {
 			return audit.Summary{}, err
 		}
 	}
-	for record, err := range l.Read(context(), 0, 0) {
+	for record, err := range l.Read(context.Background(), 0, 0) {
 		if err != nil {
 			return audit.Summary{}, err
 		}
@@ -89,7 +90,7 @@ func TestWhatIsAppendedVerifiesAndSurvivesReopening(t *testing.T) {
 			t.Fatalf("append %d: index %d, %v", n, index, err)
 		}
 		if n == 100 {
-			older, _ = l.Checkpoint()
+			older, _, _ = l.Checkpoint()
 		}
 		if n == 200 {
 			l.Close()

@@ -2,9 +2,14 @@ package ledger
 
 import (
 	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
-	"time"
+	"math"
+
+	"github.com/ensign-mesh/ensign/ca"
 )
 
 // page is how many entries one query reads: no reader holds a snapshot of the
@@ -17,16 +22,25 @@ type Record struct {
 	Data  []byte // the JSON of a ca.Entry
 }
 
+// Entry decodes the record.
+func (r Record) Entry() (ca.Entry, error) {
+	var e ca.Entry
+	if err := json.Unmarshal(r.Data, &e); err != nil {
+		return ca.Entry{}, fmt.Errorf("decoding ledger entry %d: %w", r.Index, err)
+	}
+	return e, nil
+}
+
 // Read yields entries in order, from an index on, at most limit (0: to the end).
 // An error ends it.
 func (l *Ledger) Read(ctx context.Context, from, limit uint64) iter.Seq2[Record, error] {
+	if limit == 0 {
+		limit = math.MaxInt64
+	}
 	return func(yield func(Record, error) bool) {
-		for left := limit; ; {
-			ask := uint64(page)
-			if limit > 0 {
-				ask = min(ask, left)
-			}
-			records, err := l.readPage(ctx, from, ask)
+		for left := limit; left > 0; {
+			ask := min(page, left)
+			records, err := readPage(ctx, l.db.Reader, from, ask)
 			if err != nil {
 				yield(Record{}, err)
 				return
@@ -37,66 +51,77 @@ func (l *Ledger) Read(ctx context.Context, from, limit uint64) iter.Seq2[Record,
 				}
 			}
 			read := uint64(len(records))
-			from, left = from+read, left-min(left, read)
-			if read < page || (limit > 0 && left == 0) {
+			if read < ask {
 				return
 			}
+			from, left = from+read, left-read
 		}
 	}
 }
 
-func (l *Ledger) readPage(ctx context.Context, from, limit uint64) ([]Record, error) {
-	if from > 1<<62 {
+func readPage(ctx context.Context, db *sql.DB, from, limit uint64) ([]Record, error) {
+	if from > math.MaxInt64 {
 		return nil, nil
 	}
-	rows, err := l.db.Reader.QueryContext(ctx, `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`, int64(from), int64(limit))
+	return records(db.QueryContext(ctx, `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`, int64(from), int64(limit)))
+}
+
+// records takes all rows of a query for index and data.
+func records(rows *sql.Rows, err error) ([]Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
 	defer rows.Close()
-	var records []Record
+	var found []Record
 	for rows.Next() {
 		var r Record
 		if err := rows.Scan(&r.Index, &r.Data); err != nil {
 			return nil, fmt.Errorf("reading the ledger: %w", err)
 		}
-		records = append(records, r)
+		found = append(found, r)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
-	return records, nil
+	return found, nil
 }
 
-// Tally sums up the SVIDs of one SPIFFE ID.
-type Tally struct {
-	SPIFFEID string
-	// Live is how many are not expired.
-	Live                    uint32
-	LastIssued, LastExpires time.Time
-}
+// The certificates that were issued, by their serial and by their SHA-256.
+const (
+	bySerial      = `SELECT idx, data FROM entries WHERE serial = ? AND kind IN ('svid', 'server', 'issuer')`
+	byCertificate = `SELECT idx, data FROM entries WHERE certificate = ? AND certificate IS NOT NULL ORDER BY idx LIMIT 1`
+)
 
-// Tallies sums up every SPIFFE ID that ever got an SVID, sorted.
-func (l *Ledger) Tallies(ctx context.Context, now time.Time) ([]Tally, error) {
-	rows, err := l.db.Reader.QueryContext(ctx, `
-		SELECT spiffe_id, count(CASE WHEN not_after > ? THEN 1 END), max(issued_at), max(not_after)
-		FROM entries WHERE kind = 'svid' GROUP BY spiffe_id ORDER BY spiffe_id`, now.Unix())
+// BySerial is the entry of an issued certificate (serial in lower-case hex).
+// Errors wrap [ErrNotFound] if this ledger never issued it.
+func (l *Ledger) BySerial(ctx context.Context, serial string) (ca.Entry, error) {
+	r, err := l.one(ctx, bySerial, serial)
 	if err != nil {
-		return nil, fmt.Errorf("counting SVIDs: %w", err)
+		return ca.Entry{}, fmt.Errorf("looking for serial %s: %w", serial, err)
 	}
-	defer rows.Close()
-	var tallies []Tally
-	for rows.Next() {
-		var t Tally
-		var issued, expires int64
-		if err := rows.Scan(&t.SPIFFEID, &t.Live, &issued, &expires); err != nil {
-			return nil, fmt.Errorf("counting SVIDs: %w", err)
-		}
-		t.LastIssued, t.LastExpires = time.Unix(issued, 0).UTC(), time.Unix(expires, 0).UTC()
-		tallies = append(tallies, t)
+	return r.Entry()
+}
+
+// Lookup is the record of a certificate, by its serial or by the SHA-256 of its
+// DER, both in lower-case hex. Errors wrap [ErrNotFound].
+func (l *Ledger) Lookup(ctx context.Context, serialOrFingerprint string) (Record, error) {
+	r, err := l.one(ctx, bySerial, serialOrFingerprint)
+	if errors.Is(err, ErrNotFound) {
+		r, err = l.one(ctx, byCertificate, serialOrFingerprint)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("counting SVIDs: %w", err)
+	if err != nil {
+		return Record{}, fmt.Errorf("looking for certificate %s: %w", serialOrFingerprint, err)
 	}
-	return tallies, nil
+	return r, nil
+}
+
+func (l *Ledger) one(ctx context.Context, query, arg string) (Record, error) {
+	found, err := records(l.db.Reader.QueryContext(ctx, query, arg))
+	if err != nil {
+		return Record{}, err
+	}
+	if len(found) == 0 {
+		return Record{}, ErrNotFound
+	}
+	return found[0], nil
 }

@@ -1,22 +1,30 @@
 package ledger
 
-// schema: data is what was hashed. The columns beside it repeat parts of it for
-// questions; nothing is decided by them that data does not say.
+// schema: data, the JSON of a ca.Entry, is what was hashed. The columns beside
+// it are computed from it by SQLite, never stored, so that no question can be
+// answered by something that the tree does not cover.
 //
-// A serial is unique among what is issued. A root is recorded again when the
-// first start was cut off in between, so roots are left out.
+// A serial is unique among the certificates that Ensign signs. A root is
+// recorded again when the first start was cut off in between.
 const schema = `
 CREATE TABLE IF NOT EXISTS entries (
 	idx         INTEGER PRIMARY KEY,
-	data        BLOB NOT NULL,
-	kind        TEXT NOT NULL,
-	serial      TEXT NOT NULL,
-	spiffe_id   TEXT NOT NULL,
-	issued_at   INTEGER NOT NULL,
-	not_after   INTEGER NOT NULL
+	data        TEXT NOT NULL,
+	kind        TEXT GENERATED ALWAYS AS (data ->> '$.kind') VIRTUAL,
+	time        INTEGER GENERATED ALWAYS AS (unixepoch(data ->> '$.time')) VIRTUAL,
+	serial      TEXT GENERATED ALWAYS AS (data ->> '$.serial') VIRTUAL,
+	certificate TEXT GENERATED ALWAYS AS (data ->> '$.certificate') VIRTUAL,
+	spiffe_id   TEXT GENERATED ALWAYS AS (data ->> '$.spiffe_id') VIRTUAL,
+	not_after   INTEGER GENERATED ALWAYS AS (unixepoch(data ->> '$.not_after')) VIRTUAL,
+	CHECK (kind <> ''),
+	CHECK (kind <> 'svid' OR (serial <> '' AND spiffe_id <> '' AND not_after > 0) IS TRUE)
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS entries_serial ON entries (serial) WHERE serial <> '' AND kind <> 'root';
-CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after, issued_at) WHERE kind = 'svid';
+CREATE UNIQUE INDEX IF NOT EXISTS entries_serial ON entries (serial) WHERE kind IN ('svid', 'server', 'issuer');
+CREATE INDEX IF NOT EXISTS entries_certificate ON entries (certificate) WHERE certificate IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after, time) WHERE kind = 'svid';
+CREATE INDEX IF NOT EXISTS entries_spiffe_id ON entries (spiffe_id) WHERE spiffe_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind);
+CREATE INDEX IF NOT EXISTS entries_time ON entries (time);
 CREATE TABLE IF NOT EXISTS hashes (
 	idx  INTEGER PRIMARY KEY,
 	hash BLOB NOT NULL

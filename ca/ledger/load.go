@@ -1,0 +1,129 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// stored are the hashes that the file holds.
+type stored struct {
+	ctx context.Context
+	db  *sql.DB
+}
+
+// ReadHashes implements tlog.HashReader.
+func (s stored) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	hashes := make([]tlog.Hash, len(indexes))
+	for i, index := range indexes {
+		var hash []byte
+		err := s.db.QueryRowContext(s.ctx, `SELECT hash FROM hashes WHERE idx = ?`, index).Scan(&hash)
+		if errors.Is(err, sql.ErrNoRows) || (err == nil && len(hash) != tlog.HashSize) {
+			return nil, damagef("hash %d is missing or not whole", index)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading hash %d: %w", index, err)
+		}
+		hashes[i] = tlog.Hash(hash)
+	}
+	return hashes, nil
+}
+
+// load reads the newest state, and refuses one that does not hold together.
+func load(ctx context.Context, db *sql.DB, verifier note.Verifier) (tree, error) {
+	t := tree{edge: map[int64]tlog.Hash{}}
+	err := db.QueryRowContext(ctx, `SELECT size, note FROM checkpoints ORDER BY size DESC LIMIT 1`).Scan(&t.size, &t.note)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return tree{}, fmt.Errorf("reading the newest checkpoint: %w", err)
+	}
+	if err := checkCount(ctx, db, t.size); err != nil || t.size == 0 {
+		return t, err
+	}
+	right := torchwood.RightEdge(t.size)
+	hashes, err := stored{ctx, db}.ReadHashes(right)
+	if err != nil {
+		return tree{}, err
+	}
+	for i, index := range right {
+		t.edge[index] = hashes[i]
+	}
+	if err := t.check(verifier); err != nil {
+		return tree{}, err
+	}
+	return t, checkLast(ctx, db, t)
+}
+
+// checkCount holds the numbers of entries and hashes against the tree's size.
+func checkCount(ctx context.Context, db *sql.DB, size int64) error {
+	var count, next, hashes int64
+	err := db.QueryRowContext(ctx, `SELECT count(*), (SELECT coalesce(max(idx) + 1, 0) FROM entries), (SELECT coalesce(max(idx) + 1, 0) FROM hashes) FROM entries`).Scan(&count, &next, &hashes)
+	if err != nil {
+		return fmt.Errorf("counting entries: %w", err)
+	}
+	switch {
+	case count != size || next != size:
+		return damagef("it holds %d entries, the last with index %d, and its newest checkpoint is of size %d", count, next-1, size)
+	case hashes != tlog.StoredHashCount(size):
+		return damagef("it holds %d hashes, and a log of %d entries has %d", hashes, size, tlog.StoredHashCount(size))
+	}
+	return nil
+}
+
+// checkLast sees that the newest entries, a page of them, are what was hashed;
+// package audit looks at all.
+func checkLast(ctx context.Context, db *sql.DB, t tree) error {
+	records, err := readPage(ctx, db, uint64(max(0, t.size-page)), page)
+	if err != nil {
+		return err
+	}
+	for _, r := range records {
+		hashes, err := stored{ctx, db}.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(r.Index))})
+		if err != nil {
+			return err
+		}
+		if tlog.RecordHash(r.Data) != hashes[0] {
+			return damagef("entry %d is not what was hashed", r.Index)
+		}
+	}
+	return nil
+}
+
+// check holds the stored hashes against the signed checkpoint.
+func (t tree) check(verifier note.Verifier) error {
+	checkpoint, err := openNote(t.note, verifier)
+	if err != nil {
+		return damagef("its checkpoint of size %d: %v", t.size, err)
+	}
+	root, err := tlog.TreeHash(t.size, t)
+	if err != nil {
+		return fmt.Errorf("computing the root: %w", err)
+	}
+	switch {
+	case checkpoint.N != t.size:
+		return damagef("the checkpoint stored for size %d says %d", t.size, checkpoint.N)
+	case checkpoint.Hash != root:
+		return damagef("its hashes lead to another root than its checkpoint of size %d was signed for", t.size)
+	}
+	return nil
+}
+
+// openNote reads a checkpoint of this log: signed by its key, under its name.
+func openNote(text string, verifier note.Verifier) (torchwood.Checkpoint, error) {
+	signed, err := note.Open([]byte(text), note.VerifierList(verifier))
+	if err != nil {
+		return torchwood.Checkpoint{}, fmt.Errorf("not signed by the key of %q in the key store: %w", verifier.Name(), err)
+	}
+	checkpoint, err := torchwood.ParseCheckpoint(signed.Text)
+	if err != nil {
+		return torchwood.Checkpoint{}, err
+	}
+	if checkpoint.Origin != verifier.Name() {
+		return torchwood.Checkpoint{}, fmt.Errorf("of the log %q, not %q", checkpoint.Origin, verifier.Name())
+	}
+	return checkpoint, nil
+}
