@@ -75,9 +75,6 @@ func fetchConfig(ctx context.Context, admin ensignv1.AdminServiceClient, name st
 		}
 		text.Write(part.Chunk)
 	}
-	if source == ensignv1.GetProxyConfigRequest_SENT {
-		return parseSent(text.Bytes())
-	}
 	return parseDump(text.Bytes())
 }
 

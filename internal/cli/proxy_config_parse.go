@@ -52,13 +52,13 @@ var dumpParts = []dumpPart{
 	{"rbac", "EcdsConfigDump", "ecds_filters", []string{"ecds_filter"}},
 }
 
-// parseDump reads Envoy's config_dump.
+// parseDump reads a config_dump: Envoy's own, or ensignd's of what it sent.
 func parseDump(text []byte) (proxyConfig, error) {
 	var dump struct {
 		Configs []map[string]any `json:"configs"`
 	}
 	if err := json.Unmarshal(text, &dump); err != nil {
-		return nil, fmt.Errorf("reading Envoy's config_dump: %w", err)
+		return nil, fmt.Errorf("reading the config_dump: %w", err)
 	}
 	config := newProxyConfigValue()
 	for _, message := range dump.Configs {
@@ -83,46 +83,6 @@ func (p dumpPart) collect(message map[string]any, into map[string]any) {
 		if resource, ok := value.(map[string]any); ok {
 			into[resourceName(resource)] = tidy(resource)
 		}
-	}
-}
-
-// parseSent reads what ensignd says it sent: resources by type URL and name.
-func parseSent(text []byte) (proxyConfig, error) {
-	var sent map[string]map[string]map[string]any
-	if err := json.Unmarshal(text, &sent); err != nil {
-		return nil, fmt.Errorf("reading what was sent: %w", err)
-	}
-	config := newProxyConfigValue()
-	places := map[string]string{"LDS": "listeners", "RDS": "routes", "CDS": "clusters", "EDS": "endpoints", "ECDS": "rbac"}
-	for url, resources := range sent {
-		section, ok := places[typeName(url)]
-		if !ok {
-			continue
-		}
-		for name, resource := range resources {
-			config[section][name] = tidy(resource)
-		}
-	}
-	for url, resources := range sent {
-		if typeName(url) == "VHDS" {
-			addVirtualHosts(config["routes"], resources)
-		}
-	}
-	return config, nil
-}
-
-// addVirtualHosts puts virtual hosts that travelled alone (ROUTE/HOST) into
-// their routes, where Envoy shows them.
-func addVirtualHosts(routes map[string]any, hosts map[string]map[string]any) {
-	for name, host := range hosts {
-		route, _, _ := strings.Cut(name, "/")
-		object, ok := routes[route].(map[string]any)
-		if !ok {
-			continue
-		}
-		list, _ := object["virtual_hosts"].([]any)
-		object["virtual_hosts"] = append(list, tidy(host))
-		tidy(object)
 	}
 }
 

@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/keystore"
+	"github.com/ensign-mesh/ensign/ca/ledger"
+	"github.com/ensign-mesh/ensign/ca/report"
+	"github.com/ensign-mesh/ensign/ca/server"
+	"github.com/ensign-mesh/ensign/ca/upstream"
+)
+
+// authority is the CA and all that it keeps in the data folder.
+type authority struct {
+	keys    *keystore.Store
+	ledger  *ledger.Ledger
+	reports *report.Store
+	issuing *ca.Service
+	metrics *server.Metrics
+}
+
+// openAuthority opens the data folder, or makes it. The order matters: the
+// ledger before the root, so that the root's birth is recorded.
+func openAuthority(ctx context.Context, c config, log *slog.Logger, reg prometheus.Registerer) (_ *authority, err error) {
+	a := &authority{metrics: server.NewMetrics(reg)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+		}
+	}()
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	if a.keys, err = keystore.Open(filepath.Join(c.data, "keys"), c.kek); err != nil {
+		return nil, fmt.Errorf("opening the key store: %w", err)
+	}
+	if a.ledger, err = ledger.Open(ctx, ledger.Config{
+		Path: filepath.Join(c.data, "ledger.db"), Origin: "ensign/" + c.domain.Name() + "/ledger",
+		Keys: a.keys, Logger: log, Registerer: reg,
+	}); err != nil {
+		return nil, err
+	}
+	if a.reports, err = report.Open(ctx, report.Config{Path: filepath.Join(c.data, "reports.db")}); err != nil {
+		return nil, err
+	}
+	root, err := upstream.OpenBuiltin(ctx, upstream.Config{Dir: c.data, TrustDomain: c.domain, Keys: a.keys, Ledger: a.ledger, Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("opening the root: %w", err)
+	}
+	a.issuing, err = ca.New(ctx, ca.Config{
+		TrustDomain: c.domain, Profile: c.profile, Upstream: root, Ledger: a.ledger,
+		Observe: a.metrics.ObserveStage, Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting the CA: %w", err)
+	}
+	return a, nil
+}
+
+// tokenKey signs the tokens of `ensign token create`.
+func (a *authority) tokenKey() (*ecdsa.PrivateKey, error) {
+	key, err := a.keys.EnsureKey("token", func() (crypto.Signer, error) {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading the token key: %w", err)
+	}
+	private, ok := key.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("loading the token key: it is %T, want ECDSA", key)
+	}
+	return private, nil
+}
+
+// binding says which pod an SVID was issued for. A serial that this ledger never
+// issued binds to nothing that exists, so it is refused.
+func (a *authority) binding(ctx context.Context, serial string) (pod, podUID string, err error) {
+	entry, err := a.ledger.BySerial(ctx, serial)
+	if err != nil {
+		return "", "", err
+	}
+	return entry.Pod, entry.PodUID, nil
+}
+
+func (a *authority) close() error {
+	var errs []error
+	if a.reports != nil {
+		errs = append(errs, a.reports.Close())
+	}
+	if a.ledger != nil {
+		errs = append(errs, a.ledger.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ensign-mesh/ensign/xds"
+)
+
+// readiness says why ensignd can not serve; nil when it can.
+type readiness struct {
+	authority *authority
+	xds       *xds.Server
+}
+
+func (r readiness) check(now time.Time) error {
+	var errs []error
+	if !r.xds.Ready() {
+		errs = append(errs, errNotReady)
+	}
+	if end := r.authority.issuing.IssuerExpiry(); !now.Before(end) {
+		errs = append(errs, fmt.Errorf("the issuer has expired at %s", end.UTC().Format(time.RFC3339)))
+	}
+	if err := r.authority.ledger.Healthy(); err != nil {
+		errs = append(errs, fmt.Errorf("the ledger can not be written, so nothing is issued: %w", err))
+	}
+	if err := r.authority.reports.Healthy(); err != nil {
+		errs = append(errs, fmt.Errorf("reports can not be stored: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// newHealthServer serves /metrics, /readyz and /healthz.
+func newHealthServer(ready readiness, gatherer prometheus.Gatherer) *http.Server {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := ready.check(time.Now()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10}
+}
+
+// serveHTTP serves until ctx ends.
+func serveHTTP(ctx context.Context, server *http.Server, listener net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving metrics: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,62 @@
+package daemon
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"github.com/ensign-mesh/ensign/identity"
+	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/xds"
+)
+
+var errNotReady = errors.New("the mesh is not loaded yet")
+
+// world is the newest picture of the mesh, for all who ask who exists. One
+// goroutine stores; any number load.
+type world struct {
+	snapshot atomic.Pointer[mesh.Snapshot]
+}
+
+// Snapshot is the newest picture; nil before the first.
+func (w *world) Snapshot() *mesh.Snapshot { return w.snapshot.Load() }
+
+// Account implements identity.Directory.
+func (w *world) Account(namespace, name string) (uid string, exists bool) {
+	s := w.snapshot.Load()
+	if s == nil {
+		return "", false
+	}
+	account, ok := s.Accounts[mesh.Key{Namespace: namespace, Name: name}]
+	if !ok {
+		return "", false
+	}
+	return account.UID, true
+}
+
+// Pod implements identity.Directory.
+func (w *world) Pod(namespace, name string) (identity.Pod, bool) {
+	s := w.snapshot.Load()
+	if s == nil {
+		return identity.Pod{}, false
+	}
+	workload, ok := s.Workloads[mesh.Key{Namespace: namespace, Name: name}]
+	if !ok {
+		return identity.Pod{}, false
+	}
+	return identity.Pod{UID: workload.UID, Account: workload.Account.Name, Node: workload.Node}, true
+}
+
+// nodes tells an agent's pod from its node ID, by the rules of the xDS server.
+// A pod that the mesh does not know (yet) may report as well, inside the
+// caller's namespace: its SVID is in use all the same.
+type nodes struct{ world *world }
+
+// Pod implements agents.Nodes.
+func (n nodes) Pod(caller identity.Caller, nodeID string) (namespace, pod string, err error) {
+	snapshot := n.world.Snapshot()
+	if snapshot == nil {
+		return "", "", errNotReady
+	}
+	key, err := xds.Admit(snapshot, caller, nodeID)
+	return key.Namespace, key.Name, err
+}
