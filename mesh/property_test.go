@@ -60,6 +60,7 @@ func drawService(t *rapid.T, ns, name string) Object {
 	s := newService(ns, name, pick(t, "app", someNames))
 	s.Spec.Ports[0].TargetPort = pick(t, "target", []intstr.IntOrString{intstr.FromString("web"), intstr.FromInt32(9090), {}})
 	s.Spec.Ports[0].Name = pick(t, "port name", []string{"http", "tcp"})
+	s.Spec.ClusterIP = pick(t, "cluster IP", []string{"10.96.0.1", "10.96.0.2", corev1.ClusterIPNone})
 	if yes(t, "second port") {
 		s.Spec.Ports = append(s.Spec.Ports, corev1.ServicePort{Name: "grpc", Port: 81, TargetPort: intstr.FromInt32(8080)})
 	}
@@ -236,8 +237,9 @@ func compareSnapshots(a, b *Snapshot) ChangeSet {
 		ServiceAccounts: differing(a.Accounts, b.Accounts, deepEqual),
 		Config:          *a.Config != *b.Config,
 	}
-	if len(ports) > 0 && len(c.Services) == 0 {
-		panic(fmt.Sprintf("ports %v changed without a service", ports))
+	addresses := differing(a.Addresses, b.Addresses, func(x, y []string) bool { return slices.Equal(x, y) })
+	if len(ports)+len(addresses) > 0 && len(c.Services) == 0 {
+		panic(fmt.Sprintf("ports %v or addresses %v changed without a service", ports, addresses))
 	}
 	return c
 }
