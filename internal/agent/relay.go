@@ -82,7 +82,7 @@ func (r *relay) relay(envoy grpc.ServerStream, session *session, method string) 
 			}
 			up = nil
 		case <-session.done:
-			return errors.New("moving to the renewed SVID")
+			return errMoving
 		}
 	}
 }

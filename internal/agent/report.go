@@ -55,6 +55,10 @@ func (r *reporter) run(ctx context.Context) error {
 			level = slog.LevelDebug
 		}
 		r.logger.Log(ctx, level, "report stream ended", "error", err)
+		if errors.Is(err, errMoving) {
+			pause = reconnectFirst
+			continue
+		}
 		if pause = min(pause*2, reconnectCap); time.Since(began) > reconnectCap {
 			pause = reconnectFirst
 		}
@@ -143,7 +147,7 @@ func wait(ctx context.Context, sequence uint64, due, unstored *time.Timer, store
 		case err := <-failed:
 			return err
 		case <-done:
-			return errors.New("moving to the renewed SVID")
+			return errMoving
 		case <-ctx.Done():
 			return ctx.Err()
 		}

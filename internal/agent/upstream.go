@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -38,6 +39,9 @@ type session struct {
 	done chan struct{}
 	end  sync.Once
 }
+
+// errMoving ends a stream whose SVID was renewed: the next one shows the new SVID.
+var errMoving = errors.New("moving to the renewed SVID")
 
 func (s *session) close() {
 	s.end.Do(func() {
