@@ -14,7 +14,7 @@ import (
 func (s *state) settle() map[string][]mesh.Problem {
 	held := map[string][]mesh.Problem{} // files that keep their good version
 	for name, f := range s.files {
-		if len(f.newest.problems) > 0 || f.unread != nil {
+		if len(f.newest.problems) > 0 || f.unread != nil || f.shrunk {
 			held[name] = nil
 		}
 	}
@@ -97,7 +97,11 @@ func (s *state) wanted(held map[string][]mesh.Problem) map[mesh.Ref]mesh.Object 
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(held)) {
-		for _, d := range s.files[name].newest.documents {
+		f := s.files[name]
+		if f.shrunk && len(f.newest.problems) == 0 {
+			continue // it will be taken in a moment
+		}
+		for _, d := range f.newest.documents {
 			if _, ok := out[d.ref.ID()]; ok || d.kind == nil || !d.kind.policy() || d.ref.Name == "" {
 				continue
 			}

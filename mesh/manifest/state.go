@@ -21,6 +21,10 @@ const stampGrain = 2 * time.Second
 // that renames leaves a gap.
 const goneFor = 100 * time.Millisecond
 
+// A version that lacks objects of the one before must be this old before it is
+// taken: a file that is being written anew passes through such versions.
+const shrunkFor = 500 * time.Millisecond
+
 // state is what is known of the folder. It belongs to the goroutine of Run.
 type state struct {
 	dir     string
@@ -39,6 +43,7 @@ type file struct {
 	good    *parsed // the last version that was taken; nil: none yet
 	unread  error   // why the newest version could not be read
 	missing time.Time
+	shrunk  bool // the newest version is held back: see shrunkFor
 }
 
 // outcome is what one look at the folder came to.
@@ -87,6 +92,11 @@ func (s *state) look(now time.Time) (outcome, error) {
 			delete(s.files, name)
 		}
 	}
+	for _, f := range s.files {
+		if f.shrunk = f.shrinks() && now.Sub(f.stamp.modified).Abs() < shrunkFor; f.shrunk {
+			out.again = goneFor
+		}
+	}
 	rejected := s.settle()
 	for name, f := range s.files {
 		out.problems = append(out.problems, f.problems(name, rejected[name])...)
@@ -118,6 +128,18 @@ func (s *state) refresh(name string, st stamp, now time.Time) {
 		f.digest = digest
 		f.newest = s.decoder.parse(name, raw, f.known)
 	}
+}
+
+// shrinks says whether the newest version lacks an object of that in force.
+func (f *file) shrinks() bool {
+	if f.good == nil || f.good == f.newest {
+		return false
+	}
+	has := map[mesh.Ref]bool{}
+	for _, d := range f.newest.documents {
+		has[d.ref.ID()] = true
+	}
+	return slices.ContainsFunc(f.good.documents, func(d *document) bool { return !has[d.ref.ID()] })
 }
 
 // known finds the value of an object in the version in force.

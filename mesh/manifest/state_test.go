@@ -16,7 +16,7 @@ func newTestState(dir string) *state {
 	return newState(dir, &decoder{shapes: newShapes(), skipped: func(string, string) {}})
 }
 
-func mustLook(t *testing.T, s *state, now time.Time) outcome {
+func mustLook(t testing.TB, s *state, now time.Time) outcome {
 	t.Helper()
 	out, err := s.look(now)
 	if err != nil {
@@ -48,6 +48,24 @@ func TestFileMustBeGoneForAWhile(t *testing.T) {
 	}
 	if out := mustLook(t, s, now.Add(3*goneFor)); len(out.update.Deletes) != 1 {
 		t.Fatalf("the file is gone for good: %+v", out.update)
+	}
+}
+
+// A file that is written anew piece by piece is empty, then short, then whole.
+func TestShrunkFileMustSettle(t *testing.T) {
+	dir := t.TempDir()
+	whole := account("a", "1") + "---\n" + account("b", "1")
+	write(t, dir, "x.yaml", whole)
+	s := newTestState(dir)
+	mustLook(t, s, time.Now())
+	for _, piece := range []string{"", account("a", "1") + "---\n"} {
+		write(t, dir, "x.yaml", piece)
+		if out := mustLook(t, s, time.Now()); !out.update.Empty() || out.again == 0 || len(out.problems) > 0 {
+			t.Fatalf("while %d bytes are written: %+v", len(piece), out)
+		}
+	}
+	if out := mustLook(t, s, time.Now().Add(shrunkFor)); len(out.update.Deletes) != 1 || out.again != 0 {
+		t.Fatalf("after it was left so: %+v", out)
 	}
 }
 
