@@ -59,7 +59,7 @@ func listAudit(ctx context.Context, admin ensignv1.AdminServiceClient, p printer
 	for _, e := range entries {
 		who := e.SPIFFEID
 		if who == "" {
-			who = e.Subject
+			who = e.Subject + e.Names
 		}
 		if e.Actor != "" {
 			who = e.Actor + " " + e.Verb + " " + e.Object

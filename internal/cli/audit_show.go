@@ -76,6 +76,7 @@ func printEntry(p printer, e logged) error {
 		{"time", stamp(e.Time)},
 		{"spiffe_id", e.SPIFFEID},
 		{"subject", e.Subject},
+		{"names", e.Names},
 		{"serial", e.Serial},
 		{"certificate", e.Certificate},
 		{"key", e.Key},

@@ -1,0 +1,80 @@
+package cli_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"github.com/rogpeppe/go-internal/testscript"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+)
+
+const clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
+
+// proxy connects as an Envoy of pod NS/NAME does, with the token in a file, asks
+// for clusters, and accepts them, or refuses them with a reason:
+//
+//	proxy shop/web-1 token data/bundle.pem [REFUSE...]
+//
+// It stays connected until the script ends.
+func proxy(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: proxy NS/POD TOKEN BUNDLE [REFUSE...]")
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(ts.ReadFile(args[2])))
+	conn, err := grpc.NewClient(ts.Getenv("LISTEN"), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "localhost"})))
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ts.Defer(func() { cancel(); conn.Close() })
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(
+		metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+ts.ReadFile(args[1])))
+	ts.Check(err)
+	namespace, pod, _ := strings.Cut(args[0], "/")
+	ts.Check(stream.Send(&discovery.DeltaDiscoveryRequest{
+		TypeUrl: clusterType,
+		Node: &corev3.Node{
+			Id:            "sidecar~10.0.0.5~" + pod + "." + namespace + "~cluster.local",
+			UserAgentName: "envoy",
+			UserAgentVersionType: &corev3.Node_UserAgentBuildVersion{
+				UserAgentBuildVersion: &corev3.BuildVersion{Version: &typev3.SemanticVersion{MajorNumber: 1, MinorNumber: 40}},
+			},
+		},
+	}))
+	answered := make(chan struct{})
+	go answer(stream, strings.Join(args[3:], " "), answered)
+	select {
+	case <-answered:
+		// The server reads the answer a moment later.
+		time.Sleep(200 * time.Millisecond)
+	case <-time.After(10 * time.Second):
+		ts.Fatalf("no configuration within 10 s")
+	}
+}
+
+func answer(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, refuse string, answered chan struct{}) {
+	for first := true; ; first = false {
+		response, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		request := &discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce}
+		if refuse != "" && response.TypeUrl == clusterType {
+			request.ErrorDetail = &rpcstatus.Status{Code: 13, Message: refuse}
+		}
+		if stream.Send(request) != nil {
+			return
+		}
+		if first {
+			close(answered)
+		}
+	}
+}
