@@ -11,7 +11,7 @@ import (
 func BenchmarkAppend(b *testing.B) {
 	for _, callers := range []int{1, 16, 256} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			l := open(b, filepath.Join(b.TempDir(), "l.db"), newKeys())
+			l := open(b, filepath.Join(b.TempDir(), "l.db"))
 			var next atomic.Int64
 			done := make(chan error, callers)
 			b.ResetTimer()

@@ -27,6 +27,8 @@ type Disk struct {
 	left  int
 	dead  bool
 	syncs int
+	// full and stuck fail writes and syncs for a while.
+	full, stuck bool
 }
 
 // New makes an empty disk, registered for the duration of the test.
@@ -45,6 +47,20 @@ func (d *Disk) Syncs() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.syncs
+}
+
+// FailWrites lets writes fail, as on a full disk, until it is called with false.
+func (d *Disk) FailWrites(fail bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = fail
+}
+
+// FailSyncs lets syncs fail, as on a broken disk, until it is called with false.
+func (d *Disk) FailSyncs(fail bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stuck = fail
 }
 
 // CutAfter lets n more writes and syncs happen, then cuts the power: every

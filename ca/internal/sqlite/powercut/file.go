@@ -51,6 +51,9 @@ func (f *file) WriteAt(p []byte, off int64) (int, error) {
 	if err := f.disk.spend(f.boot, sqlite3.IOERR_WRITE); err != nil {
 		return 0, err
 	}
+	if f.disk.full {
+		return 0, sqlite3.FULL
+	}
 	f.inode.write(p, off)
 	return len(p), nil
 }
@@ -70,6 +73,9 @@ func (f *file) Sync(vfs.SyncFlag) error {
 	defer f.disk.mu.Unlock()
 	if err := f.disk.spend(f.boot, sqlite3.IOERR_FSYNC); err != nil {
 		return err
+	}
+	if f.disk.stuck {
+		return sqlite3.IOERR_FSYNC
 	}
 	f.disk.syncs++
 	f.inode.sync()

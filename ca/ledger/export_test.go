@@ -1,0 +1,46 @@
+package ledger
+
+import (
+	"context"
+	"testing"
+)
+
+// OpenOn opens a ledger on a disk that SQLite knows by the name of its VFS.
+func OpenOn(ctx context.Context, c Config, vfs string) (*Ledger, error) {
+	c.vfs = vfs
+	return Open(ctx, c)
+}
+
+// Exec runs a statement on the connection that writes.
+func (l *Ledger) Exec(t testing.TB, statement string, args ...any) {
+	t.Helper()
+	if _, err := l.db.Writer.ExecContext(t.Context(), statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Plan is how SQLite would answer a query.
+func (l *Ledger) Plan(t testing.TB, query string, args ...any) []string {
+	t.Helper()
+	rows, err := l.db.Reader.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, step)
+	}
+	return steps
+}
+
+// Queries are the questions that must not look at every entry, with arguments.
+var Queries = map[string][]any{
+	bySerial: {"a"}, byCertificate: {"a"}, liveRecords: {1}, tallies: {1},
+	findByTime: {1, 1}, findByKind: {"svid", 1, 1}, findByIdentity: {"svid", "a", 1, 1},
+}

@@ -1,0 +1,50 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
+)
+
+// Query narrows what Find returns; a zero field narrows nothing.
+type Query struct {
+	Kind     ca.EntryKind
+	SPIFFEID string
+	// Since leaves out entries made before it.
+	Since time.Time
+	// Limit is how many of the newest entries are wanted, at least 1.
+	Limit int
+}
+
+// The three ways to find entries, newest first, each along its own index.
+const (
+	newest = `time >= ? ORDER BY time DESC, idx DESC LIMIT ?`
+
+	findByTime     = `SELECT idx, data FROM entries INDEXED BY entries_time WHERE ` + newest
+	findByKind     = `SELECT idx, data FROM entries INDEXED BY entries_kind WHERE kind = ? AND ` + newest
+	findByIdentity = `SELECT idx, data FROM entries INDEXED BY entries_spiffe_id WHERE spiffe_id = ?2 AND (?1 = '' OR kind = ?1) AND time >= ?3 ORDER BY time DESC, idx DESC LIMIT ?4`
+)
+
+// Find returns the newest entries that match, in the order in which they were made.
+func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
+	query, args := findByTime, []any{}
+	switch {
+	case q.SPIFFEID != "":
+		query, args = findByIdentity, []any{string(q.Kind), q.SPIFFEID}
+	case q.Kind != "":
+		query, args = findByKind, []any{string(q.Kind)}
+	}
+	since := int64(0)
+	if !q.Since.IsZero() {
+		since = q.Since.Unix()
+	}
+	found, err := records(l.db.Reader.QueryContext(ctx, query, append(args, since, max(1, q.Limit))...))
+	if err != nil {
+		return nil, fmt.Errorf("finding entries: %w", err)
+	}
+	slices.Reverse(found)
+	return found, nil
+}
