@@ -19,6 +19,12 @@ func (l *Ledger) Exec(t testing.TB, statement string, args ...any) {
 	}
 }
 
+// TryExec runs a statement that may be refused.
+func (l *Ledger) TryExec(t testing.TB, statement string) error {
+	_, err := l.db.Writer.ExecContext(t.Context(), statement)
+	return err
+}
+
 // Plan is how SQLite would answer a query.
 func (l *Ledger) Plan(t testing.TB, query string, args ...any) []string {
 	t.Helper()
