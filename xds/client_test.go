@@ -57,7 +57,7 @@ func (w *world) open(ns, pod string, md metadata.MD) *envoy {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	e := &envoy{t: w.t, node: nodeOf(ns, pod), stream: stream, responses: make(chan *deltaResponse, 100), ended: make(chan error, 1)}
+	e := &envoy{t: w.t, node: nodeOf(ns, pod), stream: stream, responses: make(chan *deltaResponse, 2000), ended: make(chan error, 1)}
 	go e.read()
 	return e
 }
@@ -199,3 +199,6 @@ func (w *world) connectDeaf(ns, sa, pod string) {
 		w.t.Fatal(err)
 	}
 }
+
+// settle waits until the server has done all that it will do now.
+func (e *envoy) settle() { synctest.Wait() }

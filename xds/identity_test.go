@@ -52,12 +52,16 @@ func TestAdmit(t *testing.T) {
 	snap := newWorld(t).snap
 	foreign := account("shop", "web")
 	foreign.TrustDomain = spiffeid.RequireTrustDomainFromString("other.example")
-	n, err := parseNode(nodeOf("shop", "web-1").Id)
+	late, err := parseNode(nodeOf("shop", "late-1").Id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := admit(snap, identity.Caller{Account: foreign}, n, epoch); err == nil {
+	if _, err := admit(snap, identity.Caller{Account: foreign}, late, epoch); err == nil {
 		t.Error("an account of another trust domain is admitted")
+	}
+	n, err := parseNode(nodeOf("shop", "web-1").Id)
+	if err != nil {
+		t.Fatal(err)
 	}
 	caller := identity.Caller{Account: account("shop", "web"), Expires: epoch}
 	if _, err := admit(snap, caller, n, epoch); err == nil {

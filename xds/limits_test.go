@@ -130,8 +130,8 @@ func TestLoopIsSlowed(t *testing.T) {
 		other.start()
 		loop := w.connect("shop", "web", "web-1")
 		go func() {
-			for i := range 1_000 {
-				loop.ask(endpoint, fmt.Sprintf("none-%d", i%10))
+			for range 1_000 {
+				loop.say(&deltaRequest{TypeUrl: "type.googleapis.com/made.up"})
 			}
 		}()
 		start := time.Now()
@@ -144,8 +144,31 @@ func TestLoopIsSlowed(t *testing.T) {
 		}
 		silence(10)
 		synctest.Wait()
-		if handled := w.counter(w.server.metrics.responses, "endpoint"); handled > askBurst+10*askRate+20 {
-			t.Errorf("%d answers within 10 s; the client was not slowed", handled)
+		if handled := w.counter(w.server.metrics.unknown, "other"); handled < askBurst || handled > askBurst+10*askRate+1 {
+			t.Errorf("%d requests were taken within 10 s", handled)
+		}
+	})
+}
+
+// A client that refuses everything is sent each thing a bounded number of times.
+func TestRefusingEverythingEnds(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := shop(t)
+		e := w.connect("shop", "web", "web-1")
+		e.ask(cluster)
+		sent := 0
+		for ; ; sent++ {
+			synctest.Wait()
+			select {
+			case r := <-e.responses:
+				e.nack(r, "no")
+				continue
+			default:
+			}
+			break
+		}
+		if s := w.statusOf("shop/web-1", cluster); sent > 5 || len(s.Rejections) != 2 {
+			t.Errorf("%d responses; rejections: %+v", sent, s.Rejections)
 		}
 	})
 }

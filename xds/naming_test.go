@@ -178,3 +178,17 @@ func TestForeignEndpointsDoNotStall(t *testing.T) {
 		e.quiet()
 	})
 }
+
+// Widening takes up only what the client accepts already.
+func TestForeignIdentityIsNotBridged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := shop(t)
+		e := w.connect("shop", "web", "web-1")
+		e.begin()
+		w.endpointsOf("a", endpointsWith(hostA, "v2", "A", "X"))
+		e.take(endpoint, hostA)
+		e.quiet()
+		w.move()
+		w.mustAccept(e.get(cluster, hostA), "A", "B")
+	})
+}

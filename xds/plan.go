@@ -200,6 +200,7 @@ func (s *session) decide(w *watch, name string, now time.Time) (step, *resource)
 	}
 	_, forced := w.force[name]
 	had := w.have[name]
+	s.outlived(w, name)
 	want, ok := s.target(w, name)
 	switch {
 	case !ok:
@@ -208,9 +209,6 @@ func (s *session) decide(w *watch, name string, now time.Time) (step, *resource)
 		return s.decideGone(w, name, forced, now), nil
 	case w.refused[name].Version == want.version:
 		return done, nil
-	}
-	delete(w.refused, name)
-	switch {
 	case had.sent != nil && had.sent.version == want.version && !forced, want.hollow():
 		return done, nil
 	case w.kind == endpoint && had.sent != nil && s.early(want):
@@ -222,9 +220,19 @@ func (s *session) decide(w *watch, name string, now time.Time) (step, *resource)
 	return send, want
 }
 
+// outlived forgets a refusal when the mesh has other content by now.
+func (s *session) outlived(w *watch, name string) {
+	refused, ok := w.refused[name]
+	if !ok {
+		return
+	}
+	if now := s.lookup(w.kind, name); now == nil || now.version != refused.Version {
+		delete(w.refused, name)
+	}
+}
+
 // decideGone says what is to be done about a name that the mesh does not have.
 func (s *session) decideGone(w *watch, name string, forced bool, now time.Time) step {
-	delete(w.refused, name)
 	switch {
 	case forced && !s.sotw:
 		return remove

@@ -49,7 +49,7 @@ func TestLoneRefusalMarksThatProxyOnly(t *testing.T) {
 			t.Errorf("one refusal held the resource back: %+v", holds)
 		}
 		// Not again, until the content changes.
-		w.base(listenerOf("0.0.0.0_80", ""), routeOf("80", true), clusterOf("PassthroughCluster", ""), extensionOf("rbac", "v1"))
+		e.ask(cluster, "*")
 		e.quiet()
 		w.breakA("good")
 		e.take(cluster, hostA)
@@ -81,6 +81,9 @@ func TestHoldAndRelease(t *testing.T) {
 			t.Fatalf("holds: %+v", holds)
 		}
 
+		if s := w.statusOf("shop/web-1", cluster); s.State != Nacked {
+			t.Errorf("a client that refused what is held: %+v", s)
+		}
 		later := w.connect("shop", "web", "web-2")
 		later.ask(cluster)
 		r := later.take(cluster, hostA, "PassthroughCluster")

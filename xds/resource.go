@@ -71,7 +71,7 @@ func encode(b build.Resource) (*resource, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s %s: %w", k.label(), b.Name, err)
 	}
-	r := &resource{kind: k, name: b.Name, version: contentHash(value, b.Aliases), ids: b.IDs, origins: b.Origins}
+	r := &resource{kind: k, name: b.Name, version: contentHash(value, b.Aliases, b.IDs), ids: b.IDs, origins: b.Origins}
 	switch m := b.Message.(type) {
 	case *clusterv3.Cluster:
 		r.source = b
@@ -88,7 +88,7 @@ func encode(b build.Resource) (*resource, error) {
 
 // placeholder is the answer "there is none, do not wait": a name with no body.
 func placeholder(k kind, name string) *resource {
-	r := &resource{kind: k, name: name, version: contentHash(nil, []string{name})}
+	r := &resource{kind: k, name: name, version: contentHash(nil, []string{name}, nil)}
 	r.frame(nil, 0, []string{name})
 	return r
 }
@@ -118,13 +118,17 @@ func appendBytes[T string | []byte](to []byte, field protowire.Number, v T) []by
 	return append(to, v...)
 }
 
-// contentHash is 128 bits of SHA-256 in hex.
-func contentHash(value []byte, aliases []string) string {
+// contentHash is 128 bits of SHA-256 in hex. The IDs are part of it: endpoints
+// that stay where they are and run as somebody else are other endpoints.
+func contentHash(value []byte, aliases, ids []string) string {
 	h := sha256.New()
 	h.Write(value)
-	for _, alias := range aliases {
+	for _, list := range [][]string{aliases, ids} {
 		h.Write([]byte{0})
-		h.Write([]byte(alias))
+		for _, s := range list {
+			h.Write([]byte(s))
+			h.Write([]byte{0})
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

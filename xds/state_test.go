@@ -188,3 +188,16 @@ func TestStaleNonceIsIgnored(t *testing.T) {
 		}
 	})
 }
+
+// In this protocol the newest response holds all older ones, so only its nonce counts.
+func TestLandingOfStates(t *testing.T) {
+	w := newWatch(cluster)
+	w.launch(&flight{nonce: "1"})
+	w.launch(&flight{nonce: "2"})
+	if w.land("1", true) != nil || len(w.flights) != 2 {
+		t.Error("an older state's nonce was believed")
+	}
+	if w.land("2", true) == nil || len(w.flights) != 0 {
+		t.Error("the newest state's nonce left something unanswered")
+	}
+}

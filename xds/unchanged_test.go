@@ -42,8 +42,9 @@ func (e *envoy) begin() versions {
 
 // reconnect asks for everything with the versions of an earlier stream.
 func (e *envoy) reconnect(v versions) {
-	for k, names := range map[kind][]string{cluster: nil, endpoint: {"outbound|80||a"}, listener: nil, extension: {"rbac"}, route: {"80"}, virtualHost: nil} {
-		e.say(&deltaRequest{TypeUrl: k.url(), ResourceNamesSubscribe: names, InitialResourceVersions: v[k]})
+	for k, names := range [kinds][]string{endpoint: {"outbound|80||a"}, extension: {"rbac"}, route: {"80"}} {
+		e.say(&deltaRequest{TypeUrl: kind(k).url(), ResourceNamesSubscribe: names, InitialResourceVersions: v[kind(k)]})
+		e.settle()
 	}
 }
 
