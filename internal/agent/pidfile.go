@@ -117,7 +117,7 @@ func orphan(path string) (*process, string, error) {
 
 // adopt watches a process that is not our child.
 func adopt(pid, handle int) *process {
-	p := &process{pid: pid, done: make(chan struct{}), exit: unknownExit}
+	p := &process{pid: pid, done: make(chan struct{}), exit: unknownExit, adopted: true}
 	p.signal = func(s syscall.Signal) error { return unix.PidfdSendSignal(handle, s, nil, 0) }
 	go func() {
 		defer close(p.done)

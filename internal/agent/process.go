@@ -15,7 +15,8 @@ import (
 // Envoy that was told to end and did not is killed after this.
 const killAfter = 5 * time.Second
 
-// What an agent says whose adopted Envoy ended: only a parent learns the code.
+// What an agent says whose adopted Envoy ended by itself: only a parent learns the
+// code. One that ended because we asked counts as 0.
 const unknownExit = 1
 
 // process is a running Envoy, ours by birth or by adoption.
@@ -23,8 +24,9 @@ type process struct {
 	pid    int
 	signal func(syscall.Signal) error
 	// done is closed when it has ended; exit is its code then.
-	done chan struct{}
-	exit int
+	done    chan struct{}
+	exit    int
+	adopted bool
 }
 
 // command is how Envoy is started.
@@ -89,22 +91,23 @@ func (p *process) supervise(stop context.Context, drain time.Duration, admin *ad
 			logger.Warn("envoy does not drain", "error", err)
 		}
 	}
-	if !p.ended(drain) {
-		p.end(logger)
+	if asked := p.ended(drain) || p.end(logger); asked && p.adopted {
+		return 0
 	}
 	return p.exit
 }
 
-// end asks the process to end, then makes it.
-func (p *process) end(logger *slog.Logger) {
+// end asks the process to end, then makes it; false if it had to be made.
+func (p *process) end(logger *slog.Logger) (asked bool) {
 	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		// An error means that it has ended by itself, which done says too.
 		_ = p.signal(signal)
 		if p.ended(killAfter) {
-			return
+			return signal == syscall.SIGTERM
 		}
 		logger.Warn("envoy goes on after a signal", "signal", signal.String())
 	}
+	return false
 }
 
 // ended waits for the end of the process for at most so long.

@@ -195,8 +195,8 @@ func TestEnvoyOutlivesAKilledAgent(t *testing.T) {
 		t.Errorf("Envoy was started %d times, want once", len(starts)/2)
 	}
 	agent.wait(t)
-	if alive(pid) || agent.err != nil {
-		t.Errorf("alive %t, %v: the adopted Envoy should have ended", alive(pid), agent.err)
+	if alive(pid) || agent.err != nil || agent.code != 0 {
+		t.Errorf("alive %t, code %d, %v: the adopted Envoy should have ended well", alive(pid), agent.code, agent.err)
 	}
 }
 

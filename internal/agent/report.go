@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -214,7 +213,7 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 	for {
 		message, err := link.stream.Recv()
 		if err != nil {
-			return fmt.Errorf("report stream: %w", status.FromContextError(err).Err())
+			return err
 		}
 		switch message := message.GetMessage().(type) {
 		case *ensignv1.ConnectResponse_Stored:
