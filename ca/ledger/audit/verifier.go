@@ -1,8 +1,11 @@
 package audit
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
@@ -11,8 +14,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 )
 
-// maxEntry is how large an entry may be; the writer has the same limit.
-const maxEntry = 64 << 10
+// maxEntry is how large an entry may be (C2SP tlog-tiles: lengths have 16 bits).
+const maxEntry = 1<<16 - 1
 
 // Problem is the first thing found wrong with a log.
 type Problem struct {
@@ -38,8 +41,8 @@ type Summary struct {
 	// Root is the Merkle root in base64, as the checkpoint has it.
 	Root   string            `json:"root"`
 	ByKind map[string]uint64 `json:"by_kind"`
-	// ConsistentWith is the size of the older checkpoint that the log grew from;
-	// nil without one: then the log is only consistent in itself.
+	// ConsistentWith is the size of the newest older checkpoint that the log grew
+	// from; nil without one: then the log is only consistent in itself.
 	ConsistentWith *uint64 `json:"consistent_with,omitempty"`
 }
 
@@ -48,10 +51,16 @@ type Verifier struct {
 	verifier note.Verifier
 	origin   string
 	frontier frontier
-	older    *torchwood.Checkpoint
-	serials  map[string]int64
-	byKind   map[string]uint64
+	// older are the checkpoints to come, smallest first; proven is the size of
+	// the last one that the log was found to grow from, -1 before that.
+	older   []torchwood.Checkpoint
+	proven  int64
+	serials map[serialKey]int64
+	byKind  map[string]uint64
 }
+
+// serialKey is half a SHA-256 of a serial: the one thing that is kept of every entry.
+type serialKey [16]byte
 
 // New takes the log's verifier key (C2SP signed-note), whose name is its origin.
 func New(verifierKey string) (*Verifier, error) {
@@ -59,18 +68,36 @@ func New(verifierKey string) (*Verifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the verifier key: %w", err)
 	}
-	return &Verifier{verifier: verifier, origin: verifier.Name(), serials: map[string]int64{}, byKind: map[string]uint64{}}, nil
+	return &Verifier{verifier: verifier, origin: verifier.Name(), proven: -1, serials: map[serialKey]int64{}, byKind: map[string]uint64{}}, nil
 }
 
 // Expect takes an older checkpoint of this log, before the first entry: the log
-// must have had this very root when it had this size.
+// must have had this very root when it had this size. It may be called for
+// several; a change is then known to lie behind the last one that held.
 func (v *Verifier) Expect(oldNote string) error {
 	checkpoint, err := v.open(oldNote)
 	if err != nil {
 		return err
 	}
-	v.older = &checkpoint
+	v.older = append(v.older, checkpoint)
+	slices.SortFunc(v.older, func(a, b torchwood.Checkpoint) int { return cmp.Compare(a.N, b.N) })
+	return v.hold()
+}
+
+// hold holds the log, at the size it has now, against the older checkpoints of that size.
+func (v *Verifier) hold() error {
+	for len(v.older) > 0 && v.older[0].N == v.frontier.size {
+		if v.older[0].Hash != v.frontier.root() {
+			return problem(-1, "the log is not what it was: its first %d entries have another root than the older checkpoint; %s", v.older[0].N, v.suspects())
+		}
+		v.proven, v.older = v.older[0].N, v.older[1:]
+	}
 	return nil
+}
+
+// suspects says between which entries a change must lie.
+func (v *Verifier) suspects() string {
+	return fmt.Sprintf("one of the entries %d to %d was changed, dropped or moved", max(0, v.proven), v.frontier.size-1)
 }
 
 // Add takes the next entry.
@@ -88,10 +115,7 @@ func (v *Verifier) Add(index uint64, data []byte) error {
 		return err
 	}
 	v.frontier.add(tlog.RecordHash(data))
-	if v.older != nil && v.older.N == v.frontier.size && v.older.Hash != v.frontier.root() {
-		return problem(-1, "the log is not what it was: its first %d entries have another root than the older checkpoint; an entry among them was changed, dropped or moved", v.older.N)
-	}
-	return nil
+	return v.hold()
 }
 
 // read looks into an entry: it must be one, and no serial may come twice.
@@ -101,20 +125,27 @@ func (v *Verifier) read(index int64, data []byte) error {
 		return problem(index, "it is no ledger entry: %v", err)
 	}
 	v.byKind[string(e.Kind)]++
-	if e.Serial == "" || e.Kind == ca.KindRoot {
+	if e.Kind != ca.KindSVID && e.Kind != ca.KindServer && e.Kind != ca.KindIssuer {
 		return nil
 	}
-	if first, twice := v.serials[e.Serial]; twice {
-		return problem(index, "serial %s was issued before, in entry %d", e.Serial, first)
+	sum := sha256.Sum256([]byte(e.Serial))
+	key := serialKey(sum[:len(serialKey{})])
+	if first, twice := v.serials[key]; twice {
+		return problem(index, "serial %q was issued before, in entry %d", e.Serial, first)
 	}
-	v.serials[e.Serial] = index
+	v.serials[key] = index
 	return nil
 }
 
-// Finish holds what was added against the newest checkpoint.
+// Finish holds what was added against the newest checkpoint. An empty log has
+// no checkpoint: then the note is "".
 func (v *Verifier) Finish(checkpointNote string) (Summary, error) {
-	if checkpointNote == "" && v.frontier.size == 0 && v.older == nil {
-		return Summary{ByKind: v.byKind}, nil
+	size := v.frontier.size
+	if len(v.older) > 0 {
+		return Summary{}, problem(-1, "the log was rolled back: it has %d entries, the older checkpoint had %d", size, v.older[len(v.older)-1].N)
+	}
+	if checkpointNote == "" && size == 0 {
+		return v.summary(), nil
 	}
 	checkpoint, err := v.open(checkpointNote)
 	if err != nil {
@@ -122,21 +153,23 @@ func (v *Verifier) Finish(checkpointNote string) (Summary, error) {
 	}
 	root := v.frontier.root()
 	switch {
-	case checkpoint.N > v.frontier.size:
-		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: the last ones are missing", checkpoint.N, v.frontier.size)
-	case checkpoint.N < v.frontier.size:
-		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: entries were added that it does not cover", checkpoint.N, v.frontier.size)
+	case checkpoint.N > size:
+		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: the last ones are missing", checkpoint.N, size)
+	case checkpoint.N < size:
+		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: entries were added that it does not cover", checkpoint.N, size)
 	case checkpoint.Hash != root:
-		return Summary{}, problem(-1, "the entries lead to root %s, the checkpoint is signed for %s: an entry was changed or moved", root, checkpoint.Hash)
-	case v.older != nil && v.older.N > v.frontier.size:
-		return Summary{}, problem(-1, "the log was rolled back: it has %d entries, the older checkpoint had %d", v.frontier.size, v.older.N)
+		return Summary{}, problem(-1, "the entries lead to root %s, the checkpoint is signed for %s: %s", root, checkpoint.Hash, v.suspects())
 	}
-	summary := Summary{Entries: uint64(v.frontier.size), Root: root.String(), ByKind: v.byKind}
-	if v.older != nil {
-		size := uint64(v.older.N)
-		summary.ConsistentWith = &size
+	return v.summary(), nil
+}
+
+func (v *Verifier) summary() Summary {
+	s := Summary{Entries: uint64(v.frontier.size), Root: v.frontier.root().String(), ByKind: v.byKind}
+	if v.proven >= 0 {
+		size := uint64(v.proven)
+		s.ConsistentWith = &size
 	}
-	return summary, nil
+	return s
 }
 
 // open checks a checkpoint's signature and reads it.
