@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"fmt"
 	"runtime"
 	"syscall"
 	"testing"
@@ -13,20 +14,35 @@ import (
 // limit is how many bytes a stream may get for one change.
 const limit = 5 << 10
 
-// BenchmarkFleet is the whole story; its parts share one mesh and one fleet.
-func BenchmarkFleet(b *testing.B) {
+// BenchmarkFirstConfiguration is 200 Envoys that come at once to a control
+// plane that has built nothing yet.
+func BenchmarkFirstConfiguration(b *testing.B) {
+	for b.Loop() {
+		_, snap := newWorld(b)
+		c := serve(b, snap)
+		f := startFleet(b, c)
+		f.order(b, order{})
+		m := c.start(b)
+		m.stop(b, c, f.order(b, order{Connect: true, Fresh: true, Settle: true, AtLeast: 5 * streams}))
+		f.end()
+		c.end()
+	}
+}
+
+// BenchmarkChange is what happens afterwards; its parts share one mesh and one fleet.
+func BenchmarkChange(b *testing.B) {
 	w, snap := newWorld(b)
 	c := serve(b, snap)
+	b.Cleanup(c.end)
 	f := startFleet(b, c)
-	f.order(b, order{})
+	b.Cleanup(f.end)
+	f.order(b, order{Connect: true, Fresh: true, Settle: true, AtLeast: 5 * streams})
 
-	b.Run("first-configuration", func(b *testing.B) {
-		for first := true; b.Loop(); first = false {
-			if !first {
-				f.order(b, order{Disconnect: true})
-			}
+	b.Run("fresh-streams", func(b *testing.B) {
+		for b.Loop() {
+			f.order(b, order{Disconnect: true})
 			m := c.start(b)
-			m.stop(b, c, f.order(b, order{Connect: true, Fresh: true, Settle: true}))
+			m.stop(b, c, f.order(b, order{Connect: true, Fresh: true, Settle: true, AtLeast: 5 * streams}))
 		}
 	})
 	for _, part := range []struct {
@@ -44,7 +60,7 @@ func BenchmarkFleet(b *testing.B) {
 					b.Fatal(problems[0])
 				}
 				c.xds.Update(snap, changes)
-				if bytes := m.stop(b, c, f.order(b, order{Settle: true})); bytes > limit {
+				if bytes := m.stop(b, c, f.order(b, order{Settle: true, AtLeast: streams})); bytes > limit {
 					b.Errorf("%.0f bytes a stream, at most %d are wanted", bytes, limit)
 				}
 			}
@@ -79,14 +95,8 @@ func (c *control) start(b *testing.B) measurement {
 // stop reports the repetition (the last one counts), and answers the bytes a stream.
 func (m measurement) stop(b *testing.B, c *control, r report) float64 {
 	b.Helper()
+	c.synced(b)
 	used, encodes := cpu(b)-m.cpu, c.encodes(b)-m.encodes
-	for _, p := range c.xds.Proxies() {
-		for _, t := range p.Types {
-			if t.State != xds.Synced {
-				b.Fatalf("%s is %s with %s: %+v", p.Name, t.State, t.TypeURL, t.Rejections)
-			}
-		}
-	}
 	bytes := float64(r.Bytes) / streams
 	b.ReportMetric(float64(used.Microseconds())/1000/streams, "cpu-ms/stream")
 	b.ReportMetric(bytes/1024, "KiB/stream")
@@ -95,6 +105,36 @@ func (m measurement) stop(b *testing.B, c *control, r report) float64 {
 	b.ReportMetric(float64(r.Resources)/streams, "resources/stream")
 	b.ReportMetric(0, "ns/op") // holds the wait for silence
 	return bytes
+}
+
+// synced waits until every stream has acknowledged everything.
+func (c *control) synced(b *testing.B) {
+	b.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		late := c.late()
+		if late == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			b.Fatalf("not all is acknowledged: %s", late)
+		}
+	}
+}
+
+// late names a stream that has not acknowledged everything; "" if all have.
+func (c *control) late() string {
+	all := c.xds.Proxies()
+	if len(all) != streams {
+		return fmt.Sprintf("%d streams", len(all))
+	}
+	for _, p := range all {
+		for _, t := range p.Types {
+			if t.State != xds.Synced {
+				return fmt.Sprintf("%s is %s with %s: %+v", p.Name, t.State, t.TypeURL, t.Rejections)
+			}
+		}
+	}
+	return ""
 }
 
 // cpu is what this process has used, user and system.

@@ -47,8 +47,10 @@ type order struct {
 	Connect, Fresh bool
 	// Disconnect ends them.
 	Disconnect bool
-	// Settle waits until nothing has come for a while, and reports.
-	Settle bool
+	// Settle waits until nothing has come for a while, and reports; AtLeast that
+	// many responses must have come.
+	Settle  bool
+	AtLeast int64
 }
 
 // report is what the fleet saw since the last one.
@@ -59,7 +61,10 @@ type report struct {
 }
 
 // still is how long nothing must come until all is taken to have come.
-const still = 300 * time.Millisecond
+const still = 500 * time.Millisecond
+
+// patience is how long the fleet waits for what must come.
+const patience = time.Minute
 
 // fleet is all simulated Envoys.
 type fleet struct {
@@ -116,15 +121,25 @@ func (f *fleet) obey(o order) report {
 	if !o.Settle {
 		return report{}
 	}
-	for seen := int64(-1); seen != f.responses.Load(); {
-		seen = f.responses.Load()
-		time.Sleep(still)
-	}
+	f.settle(o.AtLeast)
 	r := report{Responses: f.responses.Swap(0), Resources: f.resources.Swap(0), Bytes: f.bytes.Swap(0), LastAck: time.Unix(0, f.lastAck.Load())}
 	if failed := f.failed.Load(); failed != nil {
 		r.Error = *failed
 	}
 	return r
+}
+
+// settle waits until enough has come and then nothing for a while.
+func (f *fleet) settle(enough int64) {
+	deadline := time.Now().Add(patience)
+	for seen := int64(-1); seen < enough || seen != f.responses.Load(); {
+		if time.Now().After(deadline) {
+			f.fail(fmt.Errorf("%d responses within %s, want %d or more", seen, patience, enough))
+			return
+		}
+		seen = f.responses.Load()
+		time.Sleep(still)
+	}
 }
 
 func (f *fleet) fail(err error) {
@@ -136,6 +151,7 @@ func (f *fleet) fail(err error) {
 type remote struct {
 	orders  *json.Encoder
 	reports *json.Decoder
+	end     func() // ends the process
 }
 
 // startFleet runs the second process.
@@ -163,11 +179,10 @@ func startFleet(b *testing.B, c *control) *remote {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
+	r := &remote{orders: json.NewEncoder(in), reports: json.NewDecoder(out), end: func() {
 		_ = in.Close()
 		_ = cmd.Wait()
-	})
-	r := &remote{json.NewEncoder(in), json.NewDecoder(out)}
+	}}
 	if err := r.orders.Encode(e); err != nil {
 		b.Fatal(err)
 	}

@@ -31,6 +31,7 @@ type control struct {
 	reg     *prometheus.Registry
 	address string
 	ca      *authority
+	end     func()
 }
 
 func serve(b *testing.B, snap *mesh.Snapshot) *control {
@@ -51,7 +52,7 @@ func serve(b *testing.B, snap *mesh.Snapshot) *control {
 	g := edge.NewServer(c.ca, gate, grpc.ForceServerCodecV2(xds.Codec()))
 	server.Register(g)
 	go func() { _ = g.Serve(listen) }()
-	b.Cleanup(g.Stop)
+	c.end = g.Stop
 	return c
 }
 
