@@ -18,10 +18,7 @@ func catchAll(c *mesh.Config) *routev3.VirtualHost {
 	if c.Passthrough {
 		name, route = "allow_any", &routev3.Route{Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster},
-			Timeout:          durationpb.New(0),
-			MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{
-				MaxStreamDuration: durationpb.New(0), GrpcTimeoutHeaderMax: durationpb.New(0),
-			},
+			Timeout:          durationpb.New(0), MaxStreamDuration: grpcTimeout(nil),
 		}}}
 	}
 	route.Name = name

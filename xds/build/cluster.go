@@ -1,17 +1,12 @@
 package build
 
 import (
-	"time"
-
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/ensign-mesh/ensign/mesh"
 )
-
-const defaultConnectTimeout = 10 * time.Second
 
 // target is one outbound cluster to be: a port of a service, or a subset of it.
 type target struct {
@@ -68,16 +63,12 @@ func (t target) cluster() *clusterv3.Cluster {
 		Name:                 t.name(),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
 		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource(), ServiceName: t.name()},
-		ConnectTimeout:       durationpb.New(defaultConnectTimeout),
 	}
-	balance(c, t.tuning.balancer)
-	limit(c, t.tuning.pool)
-	speak(c, t.port.Protocol, t.tuning.pool.GetHttp())
+	t.balance(c)
+	t.limit(c)
+	t.speak(c)
 	eject(c, t.tuning.outlier)
-	if t.headless() {
-		byAddress(c)
-	}
-	secure(c, t.how, mutualTLS{ids: t.ids, serverName: t.serverName(), protocol: t.port.Protocol})
+	secure(c, t.how, mutualTLS{ids: t.ids, serverName: t.serverName(), protocol: t.spoken()})
 	return c
 }
 

@@ -2,24 +2,30 @@ package build
 
 import (
 	"math"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	upstreamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 	networking "istio.io/api/networking/v1alpha3"
 
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
-const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+const (
+	httpOptions           = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+	defaultConnectTimeout = 10 * time.Second
+)
 
-// limit sets connect timeout, keepalive and circuit breakers; without a rule
-// there is no limit, as in Istio.
-func limit(c *clusterv3.Cluster, pool *networking.ConnectionPoolSettings) {
-	tcp, http := pool.GetTcp(), pool.GetHttp()
-	if d := tcp.GetConnectTimeout(); d.AsDuration() > 0 {
+// limit sets connect timeout, keepalive and circuit breakers. Without a rule
+// nothing is limited: Envoy's own 1,024 would cut off who never asked for a limit.
+func (t target) limit(c *clusterv3.Cluster) {
+	tcp, http := t.tuning.pool.GetTcp(), t.tuning.pool.GetHttp()
+	c.ConnectTimeout = durationpb.New(defaultConnectTimeout)
+	if d := some(tcp.GetConnectTimeout()); d != nil {
 		c.ConnectTimeout = d
 	}
 	if k := tcp.GetTcpKeepalive(); k != nil {
@@ -43,7 +49,7 @@ func orUnlimited(v int32) *wrapperspb.UInt32Value {
 	return wrapperspb.UInt32(math.MaxUint32)
 }
 
-// positive is the value, or nil for "as the system does".
+// positive is the value, or nil for "as by default".
 func positive(v uint32) *wrapperspb.UInt32Value {
 	if v == 0 {
 		return nil
@@ -51,23 +57,44 @@ func positive(v uint32) *wrapperspb.UInt32Value {
 	return wrapperspb.UInt32(v)
 }
 
+// some is the duration, or nil where it is none: Envoy refuses 0 in most places.
+func some(d *durationpb.Duration) *durationpb.Duration {
+	if d.AsDuration() <= 0 {
+		return nil
+	}
+	return d
+}
+
+// spoken is the protocol towards the servers; a rule may raise HTTP to HTTP/2.
+func (t target) spoken() mesh.Protocol {
+	upgrade := t.tuning.pool.GetHttp().GetH2UpgradePolicy() == networking.ConnectionPoolSettings_HTTPSettings_UPGRADE
+	if t.port.Protocol == mesh.HTTP && upgrade {
+		return mesh.HTTP2
+	}
+	return t.port.Protocol
+}
+
 // speak sets the HTTP version towards the servers of an HTTP port.
-func speak(c *clusterv3.Cluster, p mesh.Protocol, pool *networking.ConnectionPoolSettings_HTTPSettings) {
-	if !p.IsHTTP() {
+func (t target) speak(c *clusterv3.Cluster) {
+	if !t.port.Protocol.IsHTTP() {
 		return
 	}
-	options := &upstreamv3.HttpProtocolOptions{UpstreamProtocolOptions: explicit(p, pool)}
-	if idle, most := pool.GetIdleTimeout(), pool.GetMaxRequestsPerConnection(); idle != nil || most > 0 {
-		options.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: idle, MaxRequestsPerConnection: positive(uint32(most))}
+	tcp, http := t.tuning.pool.GetTcp(), t.tuning.pool.GetHttp()
+	options := &upstreamv3.HttpProtocolOptions{UpstreamProtocolOptions: explicit(t.spoken(), http)}
+	idle, most, life := http.GetIdleTimeout(), http.GetMaxRequestsPerConnection(), some(tcp.GetMaxConnectionDuration())
+	if idle != nil || most > 0 || life != nil {
+		options.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
+			IdleTimeout: idle, MaxRequestsPerConnection: positive(uint32(most)), MaxConnectionDuration: life,
+		}
 	}
 	c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: packed(options)}
 }
 
-func explicit(p mesh.Protocol, pool *networking.ConnectionPoolSettings_HTTPSettings) *upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_ {
+func explicit(p mesh.Protocol, http *networking.ConnectionPoolSettings_HTTPSettings) *upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_ {
 	config := &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig{}
 	if p == mesh.HTTP2 {
 		config.ProtocolConfig = &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{MaxConcurrentStreams: positive(uint32(pool.GetMaxConcurrentStreams()))},
+			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{MaxConcurrentStreams: positive(uint32(http.GetMaxConcurrentStreams()))},
 		}
 	} else {
 		config.ProtocolConfig = &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{HttpProtocolOptions: &corev3.Http1ProtocolOptions{}}

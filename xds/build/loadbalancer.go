@@ -6,20 +6,23 @@ import (
 )
 
 // balance sets how a cluster picks an endpoint: LEAST_REQUEST unless told, as in
-// Istio. PASSTHROUGH, which would leave the choice of the server's address to
-// the client and so its name unchecked, is balanced as well.
-func balance(c *clusterv3.Cluster, lb *networking.LoadBalancerSettings) {
-	c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
-	if lb.GetConsistentHash() != nil {
-		c.LbPolicy = clusterv3.Cluster_RING_HASH
-		if lb.GetConsistentHash().GetMaglev() != nil {
-			c.LbPolicy = clusterv3.Cluster_MAGLEV
-		}
-	}
+// Istio. PASSTHROUGH, by which the client would choose the server's address and
+// leave its name unchecked, is balanced as well.
+func (t target) balance(c *clusterv3.Cluster) {
+	lb := t.tuning.balancer
 	switch lb.GetSimple() {
 	case networking.LoadBalancerSettings_ROUND_ROBIN:
 		c.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
 	case networking.LoadBalancerSettings_RANDOM:
 		c.LbPolicy = clusterv3.Cluster_RANDOM
+	default:
+		c.LbPolicy = clusterv3.Cluster_LEAST_REQUEST
+	}
+	if t.headless() {
+		byAddress(c) // the client has chosen
+		return
+	}
+	if hash := lb.GetConsistentHash(); hash != nil {
+		c.LoadBalancingPolicy = hashing(hash)
 	}
 }

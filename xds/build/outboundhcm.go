@@ -2,8 +2,10 @@ package build
 
 import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 )
 
@@ -22,11 +24,13 @@ func outboundHTTP(port uint32) *listenerv3.Filter {
 			ConfigSource: adsSource(), RouteConfigName: routeName(port),
 		}},
 		HttpFilters: []*hcmv3.HttpFilter{
+			{Name: faultFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&faultv3.HTTPFault{})}},
 			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})}},
 		},
-		UpgradeConfigs:   []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		UseRemoteAddress: wrapperspb.Bool(false),
-		NormalizePath:    wrapperspb.Bool(true),
+		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		UseRemoteAddress:  wrapperspb.Bool(false),
+		NormalizePath:     wrapperspb.Bool(true),
+		StreamIdleTimeout: durationpb.New(0), // long polls and streams are the application's business
 	}
 	return &listenerv3.Filter{Name: hcmFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}
 }

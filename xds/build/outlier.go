@@ -13,7 +13,7 @@ func eject(c *clusterv3.Cluster, o *networking.OutlierDetection) {
 		return
 	}
 	out := &clusterv3.OutlierDetection{
-		Interval: o.GetInterval(), BaseEjectionTime: o.GetBaseEjectionTime(),
+		Interval: some(o.GetInterval()), BaseEjectionTime: some(o.GetBaseEjectionTime()),
 		EnforcingSuccessRate:           wrapperspb.UInt32(0),
 		SplitExternalLocalOriginErrors: o.GetSplitExternalLocalOriginErrors(),
 	}

@@ -21,10 +21,8 @@ func Ports(s *mesh.Snapshot, sc Scope) []uint32 {
 			found[number] = true
 		}
 	}
-	for host := range s.Routes {
-		if s.Services[host] == nil && routedAlone(s, sc, host) {
-			found[routeOnlyPort] = true
-		}
+	if len(hostsAlone(s, sc)) > 0 {
+		found[routeOnlyPort] = true
 	}
 	return slices.Sorted(maps.Keys(found))
 }
@@ -59,11 +57,7 @@ func httpHosts(s *mesh.Snapshot, sc Scope, port uint32) []string {
 		}
 	}
 	if port == routeOnlyPort {
-		for host := range s.Routes {
-			if s.Services[host] == nil && routedAlone(s, sc, host) {
-				out = append(out, host)
-			}
-		}
+		out = append(out, hostsAlone(s, sc)...)
 		slices.Sort(out)
 	}
 	return out

@@ -21,14 +21,11 @@ func VirtualHosts(s *mesh.Snapshot, sc Scope, host string) []Resource {
 		vh := virtualHostOf(s, sc, host, port)
 		vh.Name = routeName(port) + "/" + vh.Name // what VHDS knows it by
 		out = append(out, Resource{
-			TypeURL: TypeVirtualHost, Name: vh.Name, Aliases: []string{vh.Name}, Message: vh, Origins: routeOrigins(s, sc, host),
+			TypeURL: TypeVirtualHost, Name: vh.Name, Message: vh, Origins: routeOrigins(s, sc, host),
 		})
 	}
 	return out
 }
-
-// routeOnlyPort is where hosts of VirtualServices that are no service are served.
-const routeOnlyPort = 80
 
 // httpPorts are the ports on which a host has a virtual host in the scope.
 func httpPorts(s *mesh.Snapshot, sc Scope, host string) []uint32 {

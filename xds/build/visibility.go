@@ -38,11 +38,12 @@ func Visible(s *mesh.Snapshot, sc Scope, host string) Visibility {
 		v.Rules = keys(rulingFor(s, sc, svc).origins)
 		v.Taken = strings.Join(given(s, sc, svc), ",")
 	}
-	r := routeFor(s, sc, host)
-	if r != nil {
-		v.Route = r.Ref.Key.String()
+	route := routeFor(s, sc, host)
+	if route != nil && (svc != nil || routedAlone(s, sc, host)) {
+		v.Route = route.Ref.Key.String()
 	}
-	if _, namespace, ok := clusterLocal(s, host); ok && namespace == sc.Namespace || readsNamespace(r) {
+	_, namespace, ok := clusterLocal(s, host)
+	if ok && namespace == sc.Namespace || route != nil && readsNamespace(route) {
 		v.Namespace = sc.Namespace
 	}
 	return v

@@ -1,0 +1,34 @@
+package build
+
+import (
+	"slices"
+
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+// routeOnlyPort is where hosts of VirtualServices that are no service are served.
+const routeOnlyPort = 80
+
+// routedAlone says whether a host that is no service is routed in the scope: a
+// VirtualService with HTTP routes names it, and no service that the scope sees
+// has it for a short name or an address.
+func routedAlone(s *mesh.Snapshot, sc Scope, host string) bool {
+	if len(s.Routes[host]) == 0 || s.Services[host] != nil {
+		return false
+	}
+	if slices.ContainsFunc(namesakes(s, host), func(other string) bool { return serviceIn(s, sc, other) != nil }) {
+		return false
+	}
+	return len(routesOf(s, sc, host, routeOnlyPort)) > 0
+}
+
+// hostsAlone are the hosts, in no order, that are routed in the scope and are no service.
+func hostsAlone(s *mesh.Snapshot, sc Scope) []string {
+	var out []string
+	for host := range s.Routes {
+		if routedAlone(s, sc, host) {
+			out = append(out, host)
+		}
+	}
+	return out
+}
