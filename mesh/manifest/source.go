@@ -121,9 +121,6 @@ func (s *Source) Run(ctx context.Context, apply func(mesh.Update, []mesh.Problem
 func (s *Source) publish(st *state, out outcome, apply func(mesh.Update, []mesh.Problem)) {
 	s.note(st, out)
 	s.log.Info("manifests read", "upserts", len(out.update.Upserts), "deletes", len(out.update.Deletes), "problems", len(out.problems))
-	for _, p := range out.problems {
-		s.log.Warn("manifest refused", "where", p.Ref.Where, "object", p.Ref.String(), "field", p.Field, "problem", p.Message, "fix", p.Fix)
-	}
 	apply(out.update, slices.Clone(out.problems))
 }
 
