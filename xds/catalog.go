@@ -78,7 +78,7 @@ func (c *catalog) unit(id unitID, sc build.Scope) *unit {
 	if id.part == ports || id.part == base {
 		return &unit{resources: c.encodeAll(c.make.unit(c.snap, id, sc))}
 	}
-	visibility := build.Visible(c.snap, sc, id.host)
+	visibility := visible(c.snap, id, sc)
 	if u := c.cache[id][visibility]; u != nil {
 		return u
 	}
@@ -88,6 +88,16 @@ func (c *catalog) unit(id unitID, sc build.Scope) *unit {
 	}
 	c.cache[id][visibility] = u
 	return u
+}
+
+// visible is what a part of a host takes from the scope. Clusters and endpoints
+// take only whether the service is seen and under which rules.
+func visible(snap *mesh.Snapshot, id unitID, sc build.Scope) build.Visibility {
+	v := build.Visible(snap, sc, id.host)
+	if id.part == virtualHosts {
+		return v
+	}
+	return build.Visibility{Service: v.Service, Rules: v.Rules}
 }
 
 // acquire is the scope, built if it is new, kept until release.
