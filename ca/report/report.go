@@ -1,13 +1,13 @@
 package report
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
-// Report is the newest word of one pod's agent.
+// Report is the newest word of one pod's agent. Texts have at most 1 KiB.
 type Report struct {
 	SPIFFEID  string `json:"spiffe_id"`
 	Namespace string `json:"namespace"`
@@ -25,7 +25,8 @@ type Report struct {
 	ServedFingerprints []string `json:"served_fingerprints"`
 	EnvoyVersion       string   `json:"envoy_version"`
 	// AgentClock is the agent's time when it wrote the report, ReceivedAt ours.
-	AgentClock  time.Time `json:"agent_clock"`
+	AgentClock time.Time `json:"agent_clock"`
+	// SecretError is why Envoy refused its last secret, cut to 1 KiB; "" if it did not.
 	SecretError string    `json:"secret_error"`
 	ReceivedAt  time.Time `json:"received_at"`
 }
@@ -33,12 +34,17 @@ type Report struct {
 // Limits of a report: it comes from a workload's node.
 const (
 	maxText         = 1 << 10
-	maxHex          = 64
-	maxFingerprints = 64
+	maxHex          = 64 // a SHA-256
+	maxFingerprints = 1024
 )
 
-// ErrInvalid means that a report is not one.
-var ErrInvalid = errors.New("report is not valid")
+// trim cuts the one free text, which is Envoy's and may be of any length.
+func (r Report) trim() Report {
+	if len(r.SecretError) > maxText {
+		r.SecretError = strings.ToValidUTF8(r.SecretError[:maxText], "")
+	}
+	return r
+}
 
 // check refuses what no agent writes.
 func (r Report) check() error {
@@ -49,8 +55,8 @@ func (r Report) check() error {
 		"spiffe_id": r.SPIFFEID, "namespace": r.Namespace, "pod": r.Pod, "node_id": r.NodeID,
 		"envoy_version": r.EnvoyVersion, "secret_error": r.SecretError,
 	} {
-		if len(text) > maxText {
-			return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrInvalid, name, len(text), maxText)
+		if len(text) > maxText || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
+			return fmt.Errorf("%w: %s must be text of at most %d bytes, it has %d", ErrInvalid, name, maxText, len(text))
 		}
 	}
 	if len(r.ServedFingerprints) > maxFingerprints {
@@ -59,6 +65,11 @@ func (r Report) check() error {
 	for _, text := range append([]string{r.AckedSerial, r.AckedFingerprint, r.AckedBundle}, r.ServedFingerprints...) {
 		if len(text) > maxHex || strings.Trim(text, "0123456789abcdef") != "" {
 			return fmt.Errorf("%w: %.70q is not lower-case hex of at most %d digits", ErrInvalid, text, maxHex)
+		}
+	}
+	for name, at := range map[string]time.Time{"acked_at": r.AckedAt, "agent_clock": r.AgentClock, "received_at": r.ReceivedAt} {
+		if year := at.Year(); year < 1 || year > 9999 {
+			return fmt.Errorf("%w: %s is in the year %d", ErrInvalid, name, year)
 		}
 	}
 	return nil

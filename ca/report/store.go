@@ -2,9 +2,7 @@ package report
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -16,7 +14,7 @@ const schema = `
 CREATE TABLE IF NOT EXISTS reports (
 	namespace TEXT NOT NULL,
 	pod       TEXT NOT NULL,
-	data      BLOB NOT NULL,
+	data      TEXT NOT NULL,
 	PRIMARY KEY (namespace, pod)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS probe (
@@ -34,34 +32,46 @@ const (
 type Config struct {
 	// Path of the SQLite file; its folder must exist.
 	Path string
+
+	// vfs is a test's disk.
+	vfs string
 }
 
 // Store keeps reports. It is safe for concurrent use; one process may have it
 // open at a time.
 type Store struct {
 	db         *sqlite.DB
-	group      *groupcommit.Group[Report]
+	group      *groupcommit.Group[row]
 	background context.Context
 }
 
+// row is one report as the file holds it.
+type row struct{ namespace, pod, data string }
+
 // Open opens the file, or makes it.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Schema: schema})
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: c.Path, Schema: schema, VFS: c.vfs})
 	if err != nil {
 		return nil, fmt.Errorf("opening the reports: %w", err)
 	}
 	s := &Store{db: db, background: context.WithoutCancel(ctx)}
-	s.group = groupcommit.Start(groupcommit.Config[Report]{Commit: s.commit, Probe: s.probe, Retry: retryWrite, MaxBatch: maxBatch})
+	s.group = groupcommit.Start(groupcommit.Config[row]{Commit: s.commit, Probe: s.probe, Retry: retryWrite, MaxBatch: maxBatch})
 	return s, nil
 }
 
 // Put keeps a report in the place of the pod's earlier one, and returns when it
-// is durable. Errors wrap [ErrInvalid] when the report is not one.
+// is durable; concurrent calls share one commit. Errors wrap [ErrInvalid] when
+// the report is not one; after any other error the earlier report may still stand.
 func (s *Store) Put(ctx context.Context, r Report) error {
+	r = r.trim()
 	if err := r.check(); err != nil {
 		return err
 	}
-	if err := s.group.Do(ctx, r); err != nil {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encoding the report of %s/%s: %w", r.Namespace, r.Pod, err)
+	}
+	if err := s.group.Do(ctx, row{r.Namespace, r.Pod, string(data)}); err != nil {
 		return fmt.Errorf("storing the report of %s/%s: %w", r.Namespace, r.Pod, err)
 	}
 	return nil
@@ -76,31 +86,20 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-func (s *Store) commit(batch []*groupcommit.Request[Report]) error {
+func (s *Store) commit(batch []*groupcommit.Request[row]) error {
 	tx, err := s.db.Writer.BeginTx(s.background, nil)
 	if err != nil {
 		return fmt.Errorf("beginning: %w", err)
 	}
 	defer tx.Rollback()
 	for _, request := range batch {
-		if err := upsert(s.background, tx, request.Value); err != nil {
-			return err
+		r := request.Value
+		if _, err := tx.ExecContext(s.background, `INSERT OR REPLACE INTO reports (namespace, pod, data) VALUES (?, ?, ?)`, r.namespace, r.pod, r.data); err != nil {
+			return fmt.Errorf("writing: %w", err)
 		}
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("committing: %w", err)
-	}
-	return nil
-}
-
-func upsert(ctx context.Context, tx *sql.Tx, r Report) error {
-	data, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encoding: %w", err)
-	}
-	_, err = tx.ExecContext(ctx, `INSERT OR REPLACE INTO reports (namespace, pod, data) VALUES (?, ?, ?)`, r.Namespace, r.Pod, data)
-	if err != nil {
-		return fmt.Errorf("writing: %w", err)
 	}
 	return nil
 }
@@ -115,7 +114,23 @@ func (s *Store) probe() error {
 
 // All are the newest reports of every pod that ever reported, by namespace and pod.
 func (s *Store) All(ctx context.Context) ([]Report, error) {
-	rows, err := s.db.Reader.QueryContext(ctx, `SELECT data FROM reports ORDER BY namespace, pod`)
+	return s.query(ctx, `SELECT data FROM reports ORDER BY namespace, pod`)
+}
+
+// Get is the newest report of one pod. Errors wrap [ErrNotFound] if it never reported.
+func (s *Store) Get(ctx context.Context, namespace, pod string) (Report, error) {
+	found, err := s.query(ctx, `SELECT data FROM reports WHERE namespace = ? AND pod = ?`, namespace, pod)
+	if err != nil {
+		return Report{}, err
+	}
+	if len(found) == 0 {
+		return Report{}, fmt.Errorf("%w by %s/%s", ErrNotFound, namespace, pod)
+	}
+	return found[0], nil
+}
+
+func (s *Store) query(ctx context.Context, query string, args ...any) ([]Report, error) {
+	rows, err := s.db.Reader.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading reports: %w", err)
 	}
@@ -123,9 +138,12 @@ func (s *Store) All(ctx context.Context) ([]Report, error) {
 	var reports []Report
 	for rows.Next() {
 		var data []byte
-		var r Report
-		if err := errors.Join(rows.Scan(&data), json.Unmarshal(data, &r)); err != nil {
+		if err := rows.Scan(&data); err != nil {
 			return nil, fmt.Errorf("reading reports: %w", err)
+		}
+		var r Report
+		if err := json.Unmarshal(data, &r); err != nil {
+			return nil, fmt.Errorf("decoding a report: %w", err)
 		}
 		reports = append(reports, r)
 	}
