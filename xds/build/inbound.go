@@ -1,6 +1,22 @@
 package build
 
-import "github.com/ensign-mesh/ensign/mesh"
+import (
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	upstreamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+
+	"github.com/ensign-mesh/ensign/authz"
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+const (
+	inboundPassthrough = "InboundPassthroughCluster"
+	// loopbackSource is the address from which Envoy connects to its own pod: the
+	// capture rules let it pass, while from any other the connection would be
+	// captured again, and again.
+	loopbackSource = "127.0.0.6"
+)
 
 // Inbound is the inbound side of one workload group: the listener
 // virtualInbound (15006), the clusters inbound|PORT|| and
@@ -8,4 +24,87 @@ import "github.com/ensign-mesh/ensign/mesh"
 // is a pod that the mesh does not know: everything is denied.
 //
 // It reads *in, TrustDomain and Config.
-func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource { return nil }
+func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource {
+	if in == nil {
+		in = unknownWorkload
+	}
+	// Compile's error needs no hearing here: what it could not read denies, and
+	// the source of the policies has reported it.
+	rules, _ := authz.Compile(in.Policies)
+	l := inboundListener(s, in)
+	out := []Resource{
+		{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: in.Origins},
+		clusterResource(toSelf(originalDestination(inboundPassthrough))),
+	}
+	for _, port := range servedPorts(in) {
+		out = append(out, clusterResource(inboundCluster(port)))
+	}
+	return append(out, rbacFilters(s.TrustDomain, rules, in.Origins)...)
+}
+
+// unknownWorkload demands mTLS everywhere and has an ALLOW policy that allows nobody.
+var unknownWorkload = &mesh.Inbound{
+	MTLS:     mesh.PeerMTLS{Mode: mesh.Strict},
+	Policies: []*authz.Policy{{Name: "unknown-workload", Action: authz.Allow}},
+}
+
+// servedPorts are the ports that a service sends to, each once: a filter chain
+// that stands twice would have Envoy refuse the whole listener.
+func servedPorts(in *mesh.Inbound) []mesh.InboundPort {
+	seen := mesh.Set[uint32]{inboundPort: {}} // the listener's own leads nowhere
+	var out []mesh.InboundPort
+	for _, p := range in.Ports {
+		if !seen.Has(p.Number) {
+			seen.Add(p.Number)
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func inboundClusterName(port uint32) string { return "inbound|" + routeName(port) + "||" }
+
+// inboundCluster leads to the application: to the address that the client asked
+// for, so that an application need not listen on all of them.
+func inboundCluster(port mesh.InboundPort) *clusterv3.Cluster {
+	c := toSelf(originalDestination(inboundClusterName(port.Number)))
+	c.TypedExtensionProtocolOptions = nil
+	if port.Protocol == mesh.HTTP2 {
+		c.TypedExtensionProtocolOptions = upstreamHTTP(&upstreamv3.HttpProtocolOptions{
+			UpstreamProtocolOptions: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_{
+				ExplicitHttpConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig{
+					ProtocolConfig: &upstreamv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+						Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+					},
+				},
+			},
+		})
+	}
+	return c
+}
+
+func toSelf(c *clusterv3.Cluster) *clusterv3.Cluster {
+	c.UpstreamBindConfig = &corev3.BindConfig{SourceAddress: socketAddress(loopbackSource, 0).GetSocketAddress()}
+	return c
+}
+
+// inboundListener holds the chains of each port and those for all others.
+func inboundListener(s *mesh.Snapshot, in *mesh.Inbound) *listenerv3.Listener {
+	b := chainBuilder{trustDomain: s.TrustDomain}
+	chains := []*listenerv3.FilterChain{blackHole(virtualInbound, inboundPort)}
+	for _, p := range inboundTargets(in) {
+		chains = append(chains, b.chains(p)...)
+	}
+	return &listenerv3.Listener{
+		Name: virtualInbound, Address: socketAddress(anyAddress, inboundPort),
+		TrafficDirection: corev3.TrafficDirection_INBOUND,
+		ListenerFilters:  inboundListenerFilters(in),
+		// A client that waits for the server's first word sends nothing to inspect:
+		// after the timeout it counts as plaintext, and goes where that may go. Both
+		// settings are the same in all modes, so that a change of mode drains no
+		// connection but those of the chains that changed.
+		ListenerFiltersTimeout:           inspectionTimeout,
+		ContinueOnListenerFiltersTimeout: true,
+		FilterChains:                     chains,
+	}
+}

@@ -1,0 +1,108 @@
+package build
+
+import (
+	"maps"
+	"slices"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
+	inspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/ensign-mesh/ensign/mesh"
+)
+
+const (
+	virtualInbound = "virtualInbound"
+	inboundPort    = 15006
+)
+
+// inspectionTimeout is how long a connection may stay silent before it counts as
+// plaintext.
+var inspectionTimeout = durationpb.New(5e9)
+
+// inboundTarget is one destination behind the inbound listener.
+type inboundTarget struct {
+	port        uint32 // 0: every port that has no target of its own
+	servicePort uint32 // in the virtual host's name
+	http        bool
+	cluster     string
+	mode        mesh.MTLSMode
+}
+
+// inboundTargets are the served ports, then the ports without a service for which
+// there is an exception of the mTLS mode, then the rest.
+func inboundTargets(in *mesh.Inbound) []inboundTarget {
+	var out []inboundTarget
+	served := mesh.Set[uint32]{inboundPort: {}}
+	for _, p := range servedPorts(in) {
+		served.Add(p.Number)
+		out = append(out, inboundTarget{
+			port: p.Number, servicePort: p.ServicePort, http: p.Protocol.IsHTTP(),
+			cluster: inboundClusterName(p.Number), mode: in.MTLS.For(p.Number),
+		})
+	}
+	for _, number := range slices.Sorted(maps.Keys(in.MTLS.Ports)) {
+		if !served.Has(number) && number != 0 {
+			out = append(out, inboundTarget{port: number, cluster: inboundPassthrough, mode: in.MTLS.For(number)})
+		}
+	}
+	rest := inboundTarget{cluster: inboundPassthrough, mode: in.MTLS.Mode}
+	if in == unknownWorkload {
+		// Policy is asked with the client's first byte; a server that speaks first
+		// would have been heard by then.
+		rest.cluster = blackHoleCluster
+	}
+	return append(out, rest)
+}
+
+// chainName is Istio's.
+func (t inboundTarget) chainName() string {
+	if t.port == 0 {
+		return virtualInbound
+	}
+	return listenerName(anyAddress, t.port)
+}
+
+// inboundListenerFilters find out where a connection was going and whether it
+// begins with TLS. Ports that take plaintext alone are not inspected: their
+// applications may speak first.
+func inboundListenerFilters(in *mesh.Inbound) []*listenerv3.ListenerFilter {
+	inspector := listenerFilter("envoy.filters.listener.tls_inspector", &inspectorv3.TlsInspector{})
+	var plain []*listenerv3.ListenerFilterChainMatchPredicate
+	for _, t := range inboundTargets(in) {
+		if t.mode == mesh.Disable && t.port != 0 {
+			plain = append(plain, onPort(t.port))
+		}
+	}
+	switch len(plain) {
+	case 0:
+	case 1:
+		inspector.FilterDisabled = plain[0]
+	default:
+		inspector.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+				OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: plain},
+			},
+		}
+	}
+	return []*listenerv3.ListenerFilter{
+		listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}), inspector,
+	}
+}
+
+func listenerFilter(name string, config proto.Message) *listenerv3.ListenerFilter {
+	return &listenerv3.ListenerFilter{
+		Name: name, ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: packed(config)},
+	}
+}
+
+func onPort(port uint32) *listenerv3.ListenerFilterChainMatchPredicate {
+	return &listenerv3.ListenerFilterChainMatchPredicate{
+		Rule: &listenerv3.ListenerFilterChainMatchPredicate_DestinationPortRange{
+			DestinationPortRange: &typev3.Int32Range{Start: int32(port), End: int32(port) + 1},
+		},
+	}
+}
