@@ -7,7 +7,7 @@ export CGO_ENABLED ?= 0
 
 BIN      := bin
 PROGRAMS := ensignd ensign-agent ensign
-GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
+GOFLAGS_BUILD := -trimpath -tags grpcnotrace -ldflags "-s -w"
 TEST_PACKAGES ?= ./...
 TEST_TIMEOUT  ?= 25m
 

@@ -21,7 +21,8 @@ type Report struct {
 	AckedFingerprint string    `json:"acked_fingerprint"`
 	AckedBundle      string    `json:"acked_bundle"`
 	AckedAt          time.Time `json:"acked_at"`
-	// ServedFingerprints are the leaves that Envoy's own /certs shows.
+	// ServedFingerprints are the leaves that Envoy's own /certs shows: SHA-256 of
+	// those that the agent knows, "serial:HEX" of any other.
 	ServedFingerprints []string `json:"served_fingerprints"`
 	EnvoyVersion       string   `json:"envoy_version"`
 	// AgentClock is the agent's time when it wrote the report, ReceivedAt ours.
@@ -46,6 +47,9 @@ func (r Report) trim() Report {
 	return r
 }
 
+// unknownSerial begins what stands for a leaf that the agent did not get itself.
+const unknownSerial = "serial:"
+
 // check refuses what no agent writes.
 func (r Report) check() error {
 	if r.Namespace == "" || r.Pod == "" || r.SPIFFEID == "" {
@@ -62,7 +66,11 @@ func (r Report) check() error {
 	if len(r.ServedFingerprints) > maxFingerprints {
 		return fmt.Errorf("%w: %d fingerprints, at most %d", ErrInvalid, len(r.ServedFingerprints), maxFingerprints)
 	}
-	for _, text := range append([]string{r.AckedSerial, r.AckedFingerprint, r.AckedBundle}, r.ServedFingerprints...) {
+	hexes := []string{r.AckedSerial, r.AckedFingerprint, r.AckedBundle}
+	for _, served := range r.ServedFingerprints {
+		hexes = append(hexes, strings.TrimPrefix(served, unknownSerial))
+	}
+	for _, text := range hexes {
 		if len(text) > maxHex || strings.Trim(text, "0123456789abcdef") != "" {
 			return fmt.Errorf("%w: %.70q is not lower-case hex of at most %d digits", ErrInvalid, text, maxHex)
 		}

@@ -6,5 +6,5 @@ grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | sort |
   while IFS=: read -r file func; do
     name=${func#func }
     echo "== ${file%/*} $name"
-    go test -run '^$' -fuzz "^$name\$" -fuzztime "${FUZZTIME:-5s}" "${file%/*}"
+    go test -run '^$' -fuzz "^$name\$" -fuzzminimizetime 10x -fuzztime "${FUZZTIME:-5s}" "${file%/*}"
   done

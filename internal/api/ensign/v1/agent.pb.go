@@ -254,7 +254,8 @@ type Report struct {
 	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// What Envoy acknowledged over SDS, not what was sent to it. Unset until the first ACK.
 	Acknowledged *SecretState `protobuf:"bytes,3,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
-	// SHA-256 of each leaf in Envoy's own /certs, lower-case hex, sorted.
+	// SHA-256 of each leaf in Envoy's own /certs, lower-case hex, sorted. A leaf
+	// that did not come from this agent stands as "serial:HEX".
 	ServedFingerprints []string `protobuf:"bytes,4,rep,name=served_fingerprints,json=servedFingerprints,proto3" json:"served_fingerprints,omitempty"`
 	// Envoy's version as its admin port says it, e.g. "1.40.0". Empty: no Envoy.
 	EnvoyVersion string `protobuf:"bytes,5,opt,name=envoy_version,json=envoyVersion,proto3" json:"envoy_version,omitempty"`
