@@ -71,32 +71,39 @@ func (s *session) askDelta(w *watch, req *request) error {
 			continue
 		}
 		w.names[name] = struct{}{}
-		if _, brought := req.initial[name]; first && brought {
-			w.mark(name)
-		} else {
+		if _, brought := req.initial[name]; !first || !brought {
 			w.resend(name)
 		}
 	}
 	if first {
 		s.adopt(w, req.initial)
-	}
-	if first || slices.Contains(req.subscribe, "*") {
+		s.markMissing(w)
+	} else if slices.Contains(req.subscribe, "*") {
 		s.markEverything(w)
 	}
 	return s.bounded(w)
 }
 
-// adopt believes the versions that a reconnecting client brought.
+// adopt believes the versions that a reconnecting client brought, and marks
+// what differs from them.
 func (s *session) adopt(w *watch, initial map[string]string) {
-	w.answered = len(initial) > 0
-	s.returning = s.returning || w.answered
+	if len(initial) == 0 {
+		return
+	}
+	w.answered, s.returning = true, true
+	w.have = make(map[string]entry, len(initial))
 	for name, version := range initial {
 		if !w.wants(name) {
 			continue
 		}
 		r := s.lookup(w.kind, name)
+		_, forced := w.force[name]
 		if r == nil || r.version != version {
 			r = heldAs(w.kind, name, version)
+			forced = true
+		}
+		if forced {
+			w.mark(name)
 		}
 		w.have[name] = entry{acked: r, sent: r}
 		if w.kind == route {

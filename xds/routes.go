@@ -7,9 +7,9 @@ package xds
 // openRoute marks the virtual hosts of a RouteConfiguration that the client just got.
 func (s *session) openRoute(name string) {
 	w := s.watches[virtualHost]
-	s.scope.view.names(virtualHost, func(host string) {
-		if routeName(host) == name {
-			w.markWanted(host)
+	s.scope.view.each(virtualHost, func(r *resource) {
+		if routeName(r.name) == name && w.have[r.name].sent != r {
+			w.markWanted(r.name)
 		}
 	})
 }

@@ -143,8 +143,8 @@ func (s *session) regroup(in *mesh.Inbound) {
 	s.group.view.inherit(before.view)
 	s.server.catalog.leave(before)
 	for _, w := range s.watches {
-		before.view.names(w.kind, w.markWanted)
-		s.group.view.names(w.kind, w.markWanted)
+		before.view.each(w.kind, func(r *resource) { w.markWanted(r.name) })
+		s.group.view.each(w.kind, func(r *resource) { w.markWanted(r.name) })
 	}
 }
 
@@ -163,10 +163,22 @@ func (s *session) markAll(changes []change, ok bool) {
 
 // markEverything marks all that the client has or could have of a kind.
 func (s *session) markEverything(w *watch) {
-	s.scope.view.names(w.kind, w.markWanted)
-	s.group.view.names(w.kind, w.markWanted)
+	for _, v := range []*view{s.scope.view, s.group.view} {
+		v.each(w.kind, func(r *resource) { w.markWanted(r.name) })
+	}
 	for name := range w.have {
 		w.mark(name)
+	}
+}
+
+// markMissing marks what the client could have of a kind and has not.
+func (s *session) markMissing(w *watch) {
+	for _, v := range []*view{s.scope.view, s.group.view} {
+		v.each(w.kind, func(r *resource) {
+			if w.have[r.name].sent != r {
+				w.markWanted(r.name)
+			}
+		})
 	}
 }
 

@@ -103,12 +103,12 @@ func (v *view) lastGood(k kind, name, version string) *resource {
 	return nil
 }
 
-// names hands every name of a kind to do.
-func (v *view) names(k kind, do func(name string)) {
+// each hands every resource of a kind to do, which must not look at the view.
+func (v *view) each(k kind, do func(*resource)) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	for name := range v.byName[k] {
-		do(name)
+	for _, r := range v.byName[k] {
+		do(r)
 	}
 }
 
