@@ -87,7 +87,7 @@ func (r routing) mirror(action *routev3.RouteAction) {
 // rewrite changes path and host before the request goes on.
 func rewrite(action *routev3.RouteAction, in *networking.HTTPRewrite) {
 	if re := in.GetUriRegexRewrite(); re != nil {
-		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: regex(re.GetMatch()), Substitution: re.GetRewrite()}
+		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{Pattern: regexMatch(re.GetMatch()), Substitution: re.GetRewrite()}
 	} else {
 		action.PrefixRewrite = in.GetUri()
 	}

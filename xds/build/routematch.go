@@ -19,7 +19,7 @@ func match(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 	case *networking.StringMatch_Prefix: // of the text, not of whole segments, as in Istio
 		out.PathSpecifier = &routev3.RouteMatch_Prefix{Prefix: uri.Prefix}
 	case *networking.StringMatch_Regex:
-		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regex(uri.Regex)}
+		out.PathSpecifier = &routev3.RouteMatch_SafeRegex{SafeRegex: regexMatch(uri.Regex)}
 	}
 	if m.GetIgnoreUriCase() && m.GetUri().GetRegex() == "" {
 		out.CaseSensitive = wrapperspb.Bool(false)
@@ -29,17 +29,17 @@ func match(m *networking.HTTPMatchRequest) *routev3.RouteMatch {
 		value *networking.StringMatch
 	}{{":method", m.GetMethod()}, {":authority", m.GetAuthority()}, {":scheme", m.GetScheme()}} {
 		if pseudo.value.GetMatchType() != nil {
-			out.Headers = append(out.Headers, header(pseudo.name, pseudo.value))
+			out.Headers = append(out.Headers, headerMatch(pseudo.name, pseudo.value))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetHeaders())) {
-		out.Headers = append(out.Headers, header(name, m.GetHeaders()[name]))
+		out.Headers = append(out.Headers, headerMatch(name, m.GetHeaders()[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetWithoutHeaders())) {
-		out.Headers = append(out.Headers, without(name, m.GetWithoutHeaders()[name]))
+		out.Headers = append(out.Headers, headerMismatch(name, m.GetWithoutHeaders()[name]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.GetQueryParams())) {
-		out.QueryParameters = append(out.QueryParameters, query(name, m.GetQueryParams()[name]))
+		out.QueryParameters = append(out.QueryParameters, queryMatch(name, m.GetQueryParams()[name]))
 	}
 	return out
 }
@@ -52,10 +52,10 @@ func matchesAll(m *networking.HTTPMatchRequest) bool {
 		len(m.GetHeaders())+len(m.GetWithoutHeaders())+len(m.GetQueryParams()) == 0
 }
 
-// header matches a header's value, or with an empty match its presence.
-func header(name string, value *networking.StringMatch) *routev3.HeaderMatcher {
+// headerMatch matches a header's value, or with an empty match its presence.
+func headerMatch(name string, value *networking.StringMatch) *routev3.HeaderMatcher {
 	out := &routev3.HeaderMatcher{Name: name}
-	if text := text(value); text != nil {
+	if text := textMatch(value); text != nil {
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_StringMatch{StringMatch: text}
 	} else {
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}
@@ -63,17 +63,17 @@ func header(name string, value *networking.StringMatch) *routev3.HeaderMatcher {
 	return out
 }
 
-// without is the opposite; a request that lacks the header passes.
-func without(name string, value *networking.StringMatch) *routev3.HeaderMatcher {
-	out := header(name, value)
+// headerMismatch is the opposite; a request that lacks the header passes.
+func headerMismatch(name string, value *networking.StringMatch) *routev3.HeaderMatcher {
+	out := headerMatch(name, value)
 	out.InvertMatch = true
 	out.TreatMissingHeaderAsEmpty = out.GetStringMatch() != nil
 	return out
 }
 
-func query(name string, value *networking.StringMatch) *routev3.QueryParameterMatcher {
+func queryMatch(name string, value *networking.StringMatch) *routev3.QueryParameterMatcher {
 	out := &routev3.QueryParameterMatcher{Name: name}
-	if text := text(value); text != nil {
+	if text := textMatch(value); text != nil {
 		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_StringMatch{StringMatch: text}
 	} else {
 		out.QueryParameterMatchSpecifier = &routev3.QueryParameterMatcher_PresentMatch{PresentMatch: true}
@@ -81,18 +81,18 @@ func query(name string, value *networking.StringMatch) *routev3.QueryParameterMa
 	return out
 }
 
-// text is Envoy's matcher of a text; nil for an empty match.
-func text(m *networking.StringMatch) *matcherv3.StringMatcher {
+// textMatch is Envoy's matcher of a text; nil for an empty match.
+func textMatch(m *networking.StringMatch) *matcherv3.StringMatcher {
 	switch v := m.GetMatchType().(type) {
 	case *networking.StringMatch_Exact:
 		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: v.Exact}}
 	case *networking.StringMatch_Prefix:
 		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: v.Prefix}}
 	case *networking.StringMatch_Regex:
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regex(v.Regex)}}
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regexMatch(v.Regex)}}
 	default:
 		return nil
 	}
 }
 
-func regex(expr string) *matcherv3.RegexMatcher { return &matcherv3.RegexMatcher{Regex: expr} }
+func regexMatch(expr string) *matcherv3.RegexMatcher { return &matcherv3.RegexMatcher{Regex: expr} }

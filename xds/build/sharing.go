@@ -42,6 +42,7 @@ func Affects(s *mesh.Snapshot, host string) []string {
 	}
 	if svc := s.Services[host]; svc != nil {
 		for _, address := range svc.Addresses {
+			found.Add(address) // a host may be called like it
 			for _, other := range addressed(s, address) {
 				found.Add(other)
 			}
