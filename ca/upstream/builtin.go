@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -58,8 +57,11 @@ func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	if err := durable.Sweep(cfg.Dir); err != nil {
-		return nil, err
+	// Its own files only: the ledger is open already, and writes in this folder too.
+	for _, path := range []string{cfg.pending(), cfg.bundleFile()} {
+		if err := durable.SweepFile(path); err != nil {
+			return nil, err
+		}
 	}
 	key, cert, err := cfg.root(ctx)
 	if err != nil {
@@ -72,7 +74,7 @@ func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeBundle(filepath.Join(cfg.Dir, "bundle.pem"), bundle); err != nil {
+	if err := writeBundle(cfg.bundleFile(), bundle); err != nil {
 		return nil, err
 	}
 	return &Builtin{key: key, cert: cert, bundle: bundle}, nil

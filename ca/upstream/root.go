@@ -25,8 +25,9 @@ import (
 // rootYears is the life of a built-in root.
 const rootYears = 10
 
-func (c Config) file() string    { return filepath.Join(c.Dir, "root.pem") }
-func (c Config) pending() string { return c.file() + ".pending" }
+func (c Config) file() string       { return filepath.Join(c.Dir, "root.pem") }
+func (c Config) pending() string    { return c.file() + ".pending" }
+func (c Config) bundleFile() string { return filepath.Join(c.Dir, "bundle.pem") }
 
 // root loads the root, finishes a half-made one, or makes one.
 func (c Config) root(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {

@@ -69,13 +69,21 @@ func SyncDir(dir string) error {
 }
 
 // Sweep removes what crashed writers left in a folder. Nobody may be writing there.
-func Sweep(dir string) error {
+func Sweep(dir string) error { return sweep(dir, ".") }
+
+// SweepFile removes what crashed writers of one file left beside it. Nobody may
+// be writing that file; others of the folder are left alone.
+func SweepFile(path string) error {
+	return sweep(filepath.Dir(path), "."+filepath.Base(path)+tempMark)
+}
+
+func sweep(dir, prefix string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("sweeping folder: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), ".") || !strings.Contains(e.Name(), tempMark) {
+		if !strings.HasPrefix(e.Name(), prefix) || !strings.Contains(e.Name(), tempMark) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {

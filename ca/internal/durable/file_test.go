@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -76,6 +77,21 @@ func TestSweepLeavesOthersAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if left := names(t, dir); len(left) != 4 {
+		t.Errorf("left %v", left)
+	}
+}
+
+func TestSweepFileLeavesOtherWritersAlone(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.pem", "b.pem"} {
+		if _, err := writeTemp(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := SweepFile(filepath.Join(dir, "a.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if left := names(t, dir); len(left) != 1 || !strings.HasPrefix(left[0], ".b.pem") {
 		t.Errorf("left %v", left)
 	}
 }
