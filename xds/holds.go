@@ -13,6 +13,10 @@ import (
 // held back from the others: one broken or hostile proxy decides for itself only.
 const quorum = 2
 
+// maxVersions bounds how many client versions are kept account of; versions are
+// the clients' own words.
+const maxVersions = 64
+
 // holds knows which content which Envoy versions refused.
 type holds struct {
 	metrics *metrics
@@ -51,8 +55,8 @@ func (h *holds) refuse(version string, r *resource, by, reason string, now time.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := contentOf(r)
-	if h.refused[version] == nil {
-		h.refused[version] = map[content]*verdict{}
+	if !h.room(version) {
+		return false
 	}
 	v := h.refused[version][key]
 	if v == nil {
@@ -66,6 +70,27 @@ func (h *holds) refuse(version string, r *resource, by, reason string, now time.
 	v.held, v.since = true, now
 	h.count(+1)
 	h.log.note(key.kind, key.name)
+	return true
+}
+
+// room makes place for a version, at the cost of one without holds; false when
+// there is none. h.mu is held.
+func (h *holds) room(version string) bool {
+	if h.refused[version] != nil {
+		return true
+	}
+	for other, verdicts := range h.refused {
+		if len(h.refused) < maxVersions {
+			break
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Values(verdicts)), func(v *verdict) bool { return v.held }) {
+			delete(h.refused, other)
+		}
+	}
+	if len(h.refused) >= maxVersions {
+		return false
+	}
+	h.refused[version] = map[content]*verdict{}
 	return true
 }
 
