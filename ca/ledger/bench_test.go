@@ -39,3 +39,27 @@ func BenchmarkAppend(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRead shows the price of reading an entry and checking its hash.
+func BenchmarkRead(b *testing.B) {
+	l := open(b, filepath.Join(b.TempDir(), "l.db"))
+	const size = 5000
+	done := make(chan error, size)
+	for n := range size {
+		go func() { _, err := l.Append(b.Context(), svid(n)); done <- err }()
+	}
+	for range size {
+		if err := <-done; err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ResetTimer()
+	for read := 0; read < b.N; {
+		for _, err := range l.Read(b.Context(), 0, uint64(min(size, b.N-read))) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			read++
+		}
+	}
+}

@@ -180,3 +180,35 @@ func TestTwoWritersDoNotFork(t *testing.T) {
 		t.Errorf("%+v, %v", summary, err)
 	}
 }
+
+// TestAChangedEntryIsNotRead changes an old entry, which opening does not look
+// at: whoever asks for it is told, by its index.
+func TestAChangedEntryIsNotRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l.db")
+	l := open(t, path)
+	victim := svid(0)
+	appendAll(t, l, svid(1), victim, svid(2))
+	l.Exec(t, "UPDATE entries SET data = replace(data, 'sa/a0', 'sa/xx') WHERE idx = 1")
+	wants := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, ledger.ErrDamaged) || !strings.Contains(err.Error(), "entry 1 ") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	var last error
+	for _, err := range l.Read(t.Context(), 0, 0) {
+		last = err
+	}
+	wants("Read", last)
+	_, err := l.Lookup(t.Context(), victim.Serial)
+	wants("Lookup", err)
+	_, err = l.Live(t.Context(), victim.Time)
+	wants("Live", err)
+	_, err = l.Find(t.Context(), ledger.Query{Limit: 5})
+	wants("Find", err)
+	for r, err := range l.Read(t.Context(), 2, 0) {
+		if err != nil || r.Index != 2 {
+			t.Errorf("the entry behind it: %v", err)
+		}
+	}
+}

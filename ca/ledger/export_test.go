@@ -25,6 +25,9 @@ func (l *Ledger) TryExec(t testing.TB, statement string) error {
 	return err
 }
 
+// EdgeSize is how many hashes the writer keeps in memory.
+func (l *Ledger) EdgeSize() int { return len(l.head.Load().edge) }
+
 // Plan is how SQLite would answer a query.
 func (l *Ledger) Plan(t testing.TB, query string, args ...any) []string {
 	t.Helper()

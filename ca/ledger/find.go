@@ -30,18 +30,18 @@ const (
 
 // Find returns the newest entries that match, in the order in which they were made.
 func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
-	query, args := findByTime, []any{}
+	text, args := findByTime, []any{}
 	switch {
 	case q.SPIFFEID != "":
-		query, args = findByIdentity, []any{string(q.Kind), q.SPIFFEID}
+		text, args = findByIdentity, []any{string(q.Kind), q.SPIFFEID}
 	case q.Kind != "":
-		query, args = findByKind, []any{string(q.Kind)}
+		text, args = findByKind, []any{string(q.Kind)}
 	}
 	since := int64(0)
 	if !q.Since.IsZero() {
 		since = q.Since.Unix()
 	}
-	found, err := records(l.db.Reader.QueryContext(ctx, query, append(args, since, max(1, q.Limit))...))
+	found, err := query(ctx, l.db.Reader, text, append(args, since, max(1, q.Limit))...)
 	if err != nil {
 		return nil, fmt.Errorf("finding entries: %w", err)
 	}

@@ -29,7 +29,7 @@ const (
 // Live are the SVIDs that are not expired at now, by SPIFFE ID and by end: the
 // population of every gate. An SVID lives through the second in which it ends.
 func (l *Ledger) Live(ctx context.Context, now time.Time) ([]Record, error) {
-	found, err := records(l.db.Reader.QueryContext(ctx, liveRecords, now.Unix()))
+	found, err := query(ctx, l.db.Reader, liveRecords, now.Unix())
 	if err != nil {
 		return nil, fmt.Errorf("finding live SVIDs: %w", err)
 	}

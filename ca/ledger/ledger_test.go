@@ -113,6 +113,9 @@ func TestWhatIsAppendedVerifiesAndSurvivesReopening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if kept := l.EdgeSize(); kept > 9 {
+		t.Errorf("the writer keeps %d hashes of a tree of 300", kept)
+	}
 	if summary.Entries != 300 || *summary.ConsistentWith != 101 || summary.ByKind["svid"] != 300 {
 		t.Errorf("%+v", summary)
 	}

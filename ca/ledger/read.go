@@ -32,7 +32,7 @@ func (r Record) Entry() (ca.Entry, error) {
 }
 
 // Read yields entries in order, from an index on, at most limit (0: to the end).
-// An error ends it.
+// An error ends it; it wraps [ErrDamaged] if an entry is not what was hashed.
 func (l *Ledger) Read(ctx context.Context, from, limit uint64) iter.Seq2[Record, error] {
 	if limit == 0 {
 		limit = math.MaxInt64
@@ -63,11 +63,12 @@ func readPage(ctx context.Context, db *sql.DB, from, limit uint64) ([]Record, er
 	if from > math.MaxInt64 {
 		return nil, nil
 	}
-	return records(db.QueryContext(ctx, `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`, int64(from), int64(limit)))
+	return query(ctx, db, `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`, int64(from), int64(limit))
 }
 
-// records takes all rows of a query for index and data.
-func records(rows *sql.Rows, err error) ([]Record, error) {
+// query takes all rows of a query for index and data, and checks them.
+func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]Record, error) {
+	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
@@ -80,10 +81,11 @@ func records(rows *sql.Rows, err error) ([]Record, error) {
 		}
 		found = append(found, r)
 	}
-	if err := rows.Err(); err != nil {
+	// A writer's pool has one connection: it must be free for the next query.
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
-	return found, nil
+	return found, stored{ctx, db}.check(found)
 }
 
 // The certificates that were issued, by their serial and by their SHA-256.
@@ -115,8 +117,8 @@ func (l *Ledger) Lookup(ctx context.Context, serialOrFingerprint string) (Record
 	return r, nil
 }
 
-func (l *Ledger) one(ctx context.Context, query, arg string) (Record, error) {
-	found, err := records(l.db.Reader.QueryContext(ctx, query, arg))
+func (l *Ledger) one(ctx context.Context, text, arg string) (Record, error) {
+	found, err := query(ctx, l.db.Reader, text, arg)
 	if err != nil {
 		return Record{}, err
 	}
