@@ -38,7 +38,7 @@ func newPicture(c config, w *world, x *xds.Server, log *slog.Logger, reg prometh
 func (p *picture) run(ctx context.Context) error {
 	return p.source.Run(ctx, func(update mesh.Update, unread []mesh.Problem) {
 		snapshot, changes, problems := p.builder.Apply(update)
-		p.tell(ctx, append(problems, unread...))
+		p.tell(ctx, append(p.source.Locate(problems), unread...))
 		// Who exists comes first: a proxy that is told of a pod may not be
 		// refused because of a picture from before it.
 		p.world.snapshot.Store(snapshot)
