@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/ensign-mesh/ensign/test/lab"
 )
 
 // audit: the ledger as it is verifies; a copy in which one serial was changed on
@@ -24,8 +26,13 @@ func audit(ctx context.Context, s *scene) (string, error) {
 	s.note(fmt.Sprintf("cp -a %s %s && sed -i s/%s/%s/ %s/*", s.Control.Data, copied.Data, serial, forged, copied.Data), "")
 	// Either the control plane will not serve such a ledger, or the check finds it.
 	if err := copied.Start(ctx); err != nil {
-		s.note(copied.Line(), err.Error())
-		return "the ledger verifies; ensignd does not even start on a forged copy", nil
+		lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+		why := lines[len(lines)-1]
+		s.show(lab.Result{Line: copied.Line(), Output: why, Code: copied.Process().ExitCode()})
+		if !strings.Contains(why, "ledger") {
+			return "", fmt.Errorf("ensignd did not start on the copy, for another reason: %s", why)
+		}
+		return "the ledger verifies; on a copy with one serial changed on disk, ensignd refuses to start", nil
 	}
 	defer copied.Process().Kill()
 	if r := s.show(copied.Ensign(ctx, "audit", "verify")); r.Code != 1 {

@@ -49,7 +49,10 @@ func tell(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	v := newVoice(out)
-	fmt.Fprintf(out, "ensignd is up:\n  $ %s\n", l.Control.Line())
+	fmt.Fprintf(out, "ensignd is up:\n  $ %s\n  $ export ENSIGN_DATA=%s\n", l.Control.Line(), l.Control.Data)
+	if err := l.Apply("impostor.yaml", impostorAccount); err != nil {
+		return err
+	}
 	if err := l.AddPods(ctx, pods()...); err != nil {
 		return errors.Join(err, saveLogs(l, s.out))
 	}
@@ -79,6 +82,11 @@ func tell(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	return nil
 }
+
+const impostorAccount = `apiVersion: v1
+kind: ServiceAccount
+metadata: {name: impostor, namespace: stock}
+`
 
 // pods are the bookshop's, some of them with certificates so short that a
 // renewal happens while the story is told, and an impostor.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 
@@ -18,25 +19,27 @@ type Result struct {
 	Code   int    `json:"exit"`
 }
 
-// Ensign runs the CLI against the lab's ensignd.
+// Ensign runs the CLI against the lab's ensignd, whose folder it learns from
+// ENSIGN_DATA.
 func (l *Lab) Ensign(ctx context.Context, args ...string) Result {
-	return l.Control.Ensign(ctx, args...)
+	return l.run(ctx, append([]string{l.program("ensign")}, args...)...)
 }
 
-// Exec runs a command inside the pod's namespace as the app's user; a first
-// word without a slash that names one of the lab's programs is that program.
+// Exec runs a command inside the pod's namespace, where it is captured as the
+// app is. The first word may be bookshop.
 func (p *Pod) Exec(ctx context.Context, args ...string) Result {
 	argv := append([]string{}, args...)
 	if argv[0] == "bookshop" {
 		argv[0] = p.lab.program(argv[0])
 	}
-	return p.lab.run(ctx, p.Net.Command(appUID, argv...)...)
+	return p.lab.run(ctx, p.Net.Command(0, argv...)...)
 }
 
 func (l *Lab) run(ctx context.Context, argv ...string) Result {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Env = append(os.Environ(), "ENSIGN_DATA="+l.Control.Data)
 	err := cmd.Run()
 	r := Result{Line: l.typed(argv), Output: strings.TrimRight(out.String(), "\n")}
 	var exit *exec.ExitError
