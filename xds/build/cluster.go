@@ -62,7 +62,7 @@ func (t target) cluster() *clusterv3.Cluster {
 	c := &clusterv3.Cluster{
 		Name:                 t.name(),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS},
-		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: adsSource(), ServiceName: t.name()},
+		EdsClusterConfig:     &clusterv3.Cluster_EdsClusterConfig{EdsConfig: endpointSource(), ServiceName: t.name()},
 	}
 	t.balance(c)
 	t.limit(c)

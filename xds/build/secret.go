@@ -14,13 +14,22 @@ const (
 	sdsCluster   = "sds-grpc"
 )
 
-// adsSource is the stream that carries everything but secrets.
+// adsSource is the stream that carries everything but secrets. What waits for it
+// waits without limit: a listener without its routes would let everything through.
 func adsSource() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 		InitialFetchTimeout:   durationpb.New(0),
 	}
+}
+
+// endpointSource is the same for endpoints. They are waited for as long as Envoy
+// does by default: a cluster that waits for ever would hold up all later ones.
+func endpointSource() *corev3.ConfigSource {
+	source := adsSource()
+	source.InitialFetchTimeout = nil
+	return source
 }
 
 // secret refers to one of the agent's secrets. Envoy waits for it without limit:
