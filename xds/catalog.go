@@ -34,6 +34,7 @@ type group struct {
 	epoch   uint64
 	view    *view
 	streams int
+	idle    *time.Timer // drops the group; nil while it has streams
 }
 
 func newCatalog(m *metrics, log *slog.Logger, idle time.Duration) *catalog {
@@ -165,16 +166,28 @@ func (c *catalog) join(in *mesh.Inbound) *group {
 		c.groups[in] = g
 	}
 	g.streams++
+	if g.idle != nil {
+		g.idle.Stop()
+		g.idle = nil
+	}
 	return g
 }
 
-// leave gives a group back; the last one drops it.
-func (c *catalog) leave(g *group) {
+// leave gives a group back after the given time: one that is outdated at once,
+// one whose streams ended later, as they may come back.
+func (c *catalog) leave(g *group, after time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if g.streams--; g.streams == 0 && c.groups[g.inbound] == g {
-		delete(c.groups, g.inbound)
+	if g.streams--; g.streams > 0 {
+		return
 	}
+	g.idle = time.AfterFunc(after, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if g.streams == 0 && c.groups[g.inbound] == g {
+			delete(c.groups, g.inbound)
+		}
+	})
 }
 
 // outdated says whether the group is not what join would answer for in.

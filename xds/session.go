@@ -90,7 +90,7 @@ func (s *session) close() {
 	defer s.mu.Unlock()
 	if s.scope != nil {
 		s.server.catalog.release(s.scope)
-		s.server.catalog.leave(s.group)
+		s.server.catalog.leave(s.group, s.server.config.ScopeIdle)
 	}
 }
 
@@ -141,7 +141,7 @@ func (s *session) regroup(in *mesh.Inbound) {
 	before := s.group
 	s.group = s.server.catalog.join(in)
 	s.group.view.inherit(before.view)
-	s.server.catalog.leave(before)
+	s.server.catalog.leave(before, 0)
 	for _, w := range s.watches {
 		before.view.each(w.kind, func(r *resource) { w.markWanted(r.name) })
 		s.group.view.each(w.kind, func(r *resource) { w.markWanted(r.name) })
