@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -79,13 +80,13 @@ func (m *model) reopen(t *rapid.T) {
 func (m *model) crowd(t *rapid.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
-	taken := len(m.entries)
+	taken := maps.Clone(m.entries)
 	for n := range rapid.IntRange(1, 40).Draw(t, "callers") {
 		e := svid(n)
 		e.Detail = rapid.String().Draw(t, "detail")
-		again := taken > 0 && n%9 == 8
+		again := len(taken) > 0 && n%9 == 8
 		if again {
-			e.Serial = m.entries[uint64(n%taken)]
+			e.Serial = taken[uint64(n%len(taken))]
 		}
 		wg.Go(func() {
 			index, err := m.l.Append(t.Context(), e)
@@ -137,10 +138,8 @@ func (m *model) check(t *rapid.T, tb testing.TB) {
 // TestAnyInterleaving appends in crowds, opens again, in any order: the root is
 // always that of the entries, and each older checkpoint stays a prefix.
 func TestAnyInterleaving(t *testing.T) {
-	rounds := 0
 	rapid.Check(t, func(r *rapid.T) {
-		rounds++
-		m := &model{dir: filepath.Join(t.TempDir()), entries: map[uint64]string{}}
+		m := &model{dir: t.TempDir(), entries: map[uint64]string{}}
 		m.reopen(r)
 		defer func() { m.l.Close() }()
 		for step := range rapid.IntRange(1, 6).Draw(r, "steps") {
