@@ -9,6 +9,22 @@ import (
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
+// Admit decides whether the caller may speak for the pod that a node ID names,
+// by the rules of this package's streams, and answers the pod. A pod that the
+// mesh does not know is answered too: it is in the caller's own namespace. The
+// error is a gRPC status: InvalidArgument for a node ID that is none,
+// Unauthenticated for a proof that ended, PermissionDenied else.
+func Admit(snap *mesh.Snapshot, caller identity.Caller, nodeID string) (mesh.Key, error) {
+	n, err := parseNode(nodeID)
+	if err != nil {
+		return mesh.Key{}, refuse(codes.InvalidArgument, "node", "%v", err)
+	}
+	if _, err := admit(snap, caller, n, time.Now()); err != nil {
+		return mesh.Key{}, err
+	}
+	return n.pod, nil
+}
+
 // admit decides whether the caller may have the configuration of the node's
 // pod, by the newest snapshot, and answers the pod's workload; nil for a pod that
 // the mesh does not know (yet), which gets its namespace's outbound view only.

@@ -6,6 +6,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/mesh"
@@ -70,6 +71,23 @@ func TestAdmit(t *testing.T) {
 	caller.Expires = epoch.Add(1)
 	if w, err := admit(snap, caller, n, epoch); err != nil || w == nil {
 		t.Errorf("the right pod: %v, %v", w, err)
+	}
+}
+
+func TestAdmitForOthers(t *testing.T) {
+	snap := newWorld(t).snap
+	caller := identity.Caller{Account: account("shop", "web")}
+	for id, want := range map[string]codes.Code{
+		nodeOf("shop", "web-1").Id:  codes.OK,
+		nodeOf("shop", "late-1").Id: codes.OK,
+		nodeOf("shop", "db-1").Id:   codes.PermissionDenied,
+		nodeOf("bank", "web-1").Id:  codes.PermissionDenied,
+		"nobody":                    codes.InvalidArgument,
+	} {
+		pod, err := Admit(snap, caller, id)
+		if status.Code(err) != want || (err == nil) != (pod.Namespace == "shop") {
+			t.Errorf("Admit(%q) = %v, %v; want %s", id, pod, err, want)
+		}
 	}
 }
 
