@@ -12,6 +12,8 @@ import (
 
 	// The driver registers itself as "sqlite3".
 	_ "github.com/ncruces/go-sqlite3/driver"
+
+	"github.com/ensign-mesh/ensign/ca/internal/durable"
 )
 
 // readers is how many queries may run beside the writer.
@@ -89,7 +91,7 @@ func (db *DB) prepare(ctx context.Context, c Config) error {
 	}
 	// SQLite would sync the folder with the first sync of a new log; this
 	// driver's VFS syncs the log twice instead. Both files exist by now.
-	return syncDir(filepath.Dir(c.Path))
+	return durable.SyncDir(filepath.Dir(c.Path))
 }
 
 // dsn is the connection string. The busy timeout comes first, as the driver asks.
@@ -114,17 +116,6 @@ func prepareFiles(path string) error {
 		if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
 			return fmt.Errorf("closing %s to other users: %w", name, err)
 		}
-	}
-	return nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("syncing folder %s: %w", path, err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
-		return fmt.Errorf("syncing folder %s: %w", path, err)
 	}
 	return nil
 }
