@@ -49,16 +49,3 @@ func admit(snap *mesh.Snapshot, caller identity.Caller, n node, now time.Time) (
 	}
 	return w, nil
 }
-
-// Admit answers the pod that a node ID names, if the caller may speak for it by
-// the snapshot: the rules of every stream. Errors carry a gRPC status.
-func Admit(snap *mesh.Snapshot, caller identity.Caller, nodeID string) (mesh.Key, error) {
-	n, err := parseNode(nodeID)
-	if err != nil {
-		return mesh.Key{}, refuse(codes.InvalidArgument, "node", "%v", err)
-	}
-	if _, err := admit(snap, caller, n, time.Now()); err != nil {
-		return mesh.Key{}, err
-	}
-	return n.pod, nil
-}
