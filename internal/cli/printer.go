@@ -65,6 +65,15 @@ func stamp(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
+// moment is stamp to the millisecond, for what people compare with a change that
+// they just made.
+func moment(t time.Time) string {
+	if stamp(t) == "" {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z07:00")
+}
+
 // dash stands for nothing in a table.
 func dash(text string) string {
 	if text == "" {

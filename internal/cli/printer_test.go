@@ -62,3 +62,12 @@ func TestStamp(t *testing.T) {
 		t.Errorf("no time prints %q", got)
 	}
 }
+
+func TestMomentKeepsMilliseconds(t *testing.T) {
+	if got := moment(time.Date(2026, 11, 21, 4, 0, 0, 7_900_000, time.UTC)); got != "2026-11-21T04:00:00.007Z" {
+		t.Errorf("got %q", got)
+	}
+	if got := moment(time.Time{}); got != "" {
+		t.Errorf("no time prints %q", got)
+	}
+}

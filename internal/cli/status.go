@@ -117,7 +117,7 @@ func proxyOf(p *ensignv1.Proxy) proxyStatus {
 	for _, t := range p.Types {
 		value := typeStatus{
 			Type: typeName(t.TypeUrl), TypeURL: t.TypeUrl, State: t.State,
-			Resources: t.Resources, AckedAt: stamp(t.AckedAt.AsTime()),
+			Resources: t.Resources, AckedAt: moment(t.AckedAt.AsTime()),
 		}
 		for _, r := range t.Rejections {
 			value.Rejections = append(value.Rejections, rejection{r.Resource, r.Version, r.Error, r.Origins})
