@@ -72,12 +72,19 @@ func (t target) cluster() *clusterv3.Cluster {
 	return c
 }
 
-// serverName is the SNI; a rule may set its own.
+// maxServerName is how long Envoy lets an SNI be, in bytes.
+const maxServerName = 255
+
+// serverName is the SNI: the rule's own, else the cluster's, else, where that is
+// too long, the host.
 func (t target) serverName() string {
-	if name := t.tuning.tls.GetSni(); name != "" && t.how == mutual {
+	if name := t.tuning.tls.GetSni(); name != "" && len(name) <= maxServerName && t.how == mutual {
 		return name
 	}
-	return serverName(t.port.Number, t.subset.GetName(), t.service.Host)
+	if name := serverName(t.port.Number, t.subset.GetName(), t.service.Host); len(name) <= maxServerName {
+		return name
+	}
+	return t.service.Host
 }
 
 // Widen is the same cluster accepting also the SPIFFE IDs in ids: the first

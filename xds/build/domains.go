@@ -43,7 +43,7 @@ func shortNames(s *mesh.Snapshot, sc Scope, host string) []string {
 // only, or Envoy refuses it whole: where a service is called like another's
 // short name the service has it, and an address belongs to its owner.
 func domains(s *mesh.Snapshot, sc Scope, svc *mesh.Service, port uint32) []string {
-	names := []string{svc.Host}
+	names := []string{bracketed(svc.Host)}
 	for _, name := range shortNames(s, sc, svc.Host) {
 		if serviceIn(s, sc, name) == nil {
 			names = append(names, name)

@@ -24,7 +24,10 @@ const (
 // hashing sends equal requests to the same endpoint. What is hashed stands in
 // the cluster, not in the routes that lead to it: they need not know of the rule.
 func hashing(in *networking.LoadBalancerSettings_ConsistentHashLB) *clusterv3.LoadBalancingPolicy {
-	config := &commonv3.ConsistentHashingLbConfig{HashPolicy: hashed(in)}
+	config := &commonv3.ConsistentHashingLbConfig{}
+	if policy := hashed(in); policy != nil {
+		config.HashPolicy = []*routev3.RouteAction_HashPolicy{policy}
+	}
 	if m := in.GetMaglev(); m != nil {
 		return policyOf("maglev", &maglevv3.Maglev{ConsistentHashingLbConfig: config, TableSize: tableSize(m.GetTableSize())})
 	}
@@ -54,26 +57,27 @@ func tableSize(n uint64) *wrapperspb.UInt64Value {
 	return wrapperspb.UInt64(n)
 }
 
-// hashed is what of a request is hashed.
-func hashed(in *networking.LoadBalancerSettings_ConsistentHashLB) []*routev3.RouteAction_HashPolicy {
-	out := &routev3.RouteAction_HashPolicy{}
-	switch key := in.GetHashKey().(type) {
-	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpHeaderName:
-		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Header_{Header: &routev3.RouteAction_HashPolicy_Header{HeaderName: key.HttpHeaderName}}
-	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpCookie:
-		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_Cookie_{Cookie: &routev3.RouteAction_HashPolicy_Cookie{
-			Name: key.HttpCookie.GetName(), Path: key.HttpCookie.GetPath(), Ttl: key.HttpCookie.GetTtl(),
+// hashed is what of a request is hashed; nil for nothing, then any endpoint will do.
+func hashed(in *networking.LoadBalancerSettings_ConsistentHashLB) *routev3.RouteAction_HashPolicy {
+	switch {
+	case in.GetHttpHeaderName() != "":
+		return &routev3.RouteAction_HashPolicy{PolicySpecifier: &routev3.RouteAction_HashPolicy_Header_{
+			Header: &routev3.RouteAction_HashPolicy_Header{HeaderName: in.GetHttpHeaderName()},
 		}}
-	case *networking.LoadBalancerSettings_ConsistentHashLB_HttpQueryParameterName:
-		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_QueryParameter_{
-			QueryParameter: &routev3.RouteAction_HashPolicy_QueryParameter{Name: key.HttpQueryParameterName},
-		}
-	case *networking.LoadBalancerSettings_ConsistentHashLB_UseSourceIp:
-		out.PolicySpecifier = &routev3.RouteAction_HashPolicy_ConnectionProperties_{
-			ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: key.UseSourceIp},
-		}
+	case in.GetHttpCookie().GetName() != "":
+		cookie := in.GetHttpCookie()
+		return &routev3.RouteAction_HashPolicy{PolicySpecifier: &routev3.RouteAction_HashPolicy_Cookie_{
+			Cookie: &routev3.RouteAction_HashPolicy_Cookie{Name: cookie.GetName(), Path: cookie.GetPath(), Ttl: cookie.GetTtl()},
+		}}
+	case in.GetHttpQueryParameterName() != "":
+		return &routev3.RouteAction_HashPolicy{PolicySpecifier: &routev3.RouteAction_HashPolicy_QueryParameter_{
+			QueryParameter: &routev3.RouteAction_HashPolicy_QueryParameter{Name: in.GetHttpQueryParameterName()},
+		}}
+	case in.GetUseSourceIp():
+		return &routev3.RouteAction_HashPolicy{PolicySpecifier: &routev3.RouteAction_HashPolicy_ConnectionProperties_{
+			ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
+		}}
 	default:
 		return nil
 	}
-	return []*routev3.RouteAction_HashPolicy{out}
 }

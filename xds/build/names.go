@@ -32,7 +32,7 @@ func listenerName(address string, port uint32) string {
 // routeName is the RouteConfiguration of a port's HTTP listener.
 func routeName(port uint32) string { return strconv.FormatUint(uint64(port), 10) }
 
-// bracketed is an IP address as it stands in a Host header.
+// bracketed is a host or IP address as it stands in a Host header.
 func bracketed(address string) string {
 	if strings.Contains(address, ":") {
 		return "[" + address + "]"

@@ -120,6 +120,8 @@ func tcpServices(s *mesh.Snapshot, sc Scope, port uint32) []*mesh.Service {
 }
 
 // headlessAddresses are those of the endpoints of a service without an address.
+// A pod of another namespace is left out: what clients send to it by address is
+// not for this service to route.
 func headlessAddresses(s *mesh.Snapshot, svc *mesh.Service, port uint32) []string {
 	set := s.Endpoints[svc.Host]
 	if len(svc.Addresses) > 0 || set == nil {
@@ -127,7 +129,9 @@ func headlessAddresses(s *mesh.Snapshot, svc *mesh.Service, port uint32) []strin
 	}
 	var out []string
 	for _, e := range set.Ports[port] {
-		out = append(out, e.Address)
+		if e.Workload == (mesh.Key{}) || e.Workload.Namespace == svc.Ref.Namespace {
+			out = append(out, e.Address)
+		}
 	}
 	return slices.Compact(out)
 }

@@ -22,6 +22,8 @@ func (r routing) forward(out *routev3.Route) {
 	}
 	out.Action = &routev3.Route_Route{Route: action}
 	switch dests := weighted(r.in.GetRoute()); len(dests) {
+	case 0:
+		out.Action = &routev3.Route_DirectResponse{DirectResponse: unavailable("no destination has a weight")}
 	case 1:
 		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: destinationCluster(r.s, dests[0].GetDestination(), r.port)}
 		changeHeaders(out, dests[0].GetHeaders())

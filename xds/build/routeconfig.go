@@ -27,6 +27,3 @@ func routeConfiguration(s *mesh.Snapshot, sc Scope, port uint32, hosts []string)
 	m.VirtualHosts = append(m.VirtualHosts, catchAll(s.Config))
 	return Resource{TypeURL: TypeRoute, Name: m.Name, Message: m}
 }
-
-// maxDirectResponse is Istio's limit on the body of a direct response, in bytes.
-const maxDirectResponse = 1 << 20

@@ -53,9 +53,10 @@ func isHost(name string) bool { return strings.EqualFold(name, "host") }
 
 // hostHeader is the host that requests are to be sent with; "" for their own.
 func hostHeader(in *networking.Headers) string {
-	for name, value := range in.GetRequest().GetSet() {
+	set := in.GetRequest().GetSet()
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if isHost(name) {
-			return value
+			return set[name]
 		}
 	}
 	return ""

@@ -30,8 +30,15 @@ func redirect(in *networking.HTTPRedirect) *routev3.RedirectAction {
 	return out
 }
 
+// maxDirectResponse is Istio's limit on the body of a direct response, in bytes;
+// Envoy refuses a whole configuration over a longer one.
+const maxDirectResponse = 1 << 20
+
 // directResponse answers in place of a server.
 func directResponse(in *networking.HTTPDirectResponse) *routev3.DirectResponseAction {
+	if len(in.GetBody().GetString_())+len(in.GetBody().GetBytes()) > maxDirectResponse {
+		return unavailable("the body of the direct response is longer than 1 MiB")
+	}
 	out := &routev3.DirectResponseAction{Status: in.GetStatus()}
 	switch body := in.GetBody().GetSpecifier().(type) {
 	case *networking.HTTPBody_String_:
