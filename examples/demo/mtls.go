@@ -47,7 +47,7 @@ func impostor(ctx context.Context, s *scene) (reason string, err error) {
 	var answer lab.Result
 	// The first request may find an old connection, which the thief's kernel resets.
 	err = within(ctx, 10*time.Second, func() error {
-		answer = reader.Exec(ctx, "curl", "-sS", "--max-time", "5", "-w", "\n%{http_code}", books)
+		answer = reader.Exec(ctx, "curl", "-sS", "--max-time", "5", "-w", " %{http_code}", books)
 		after, err := reader.Stats(ctx)
 		if err != nil {
 			return err
