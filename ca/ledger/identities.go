@@ -21,7 +21,7 @@ const live = `entries INDEXED BY entries_identity WHERE kind = 'svid' AND spiffe
 const (
 	liveRecords = identities + `SELECT idx, data FROM identities JOIN ` + live + ` ORDER BY id, not_after`
 	tallies     = identities + `SELECT id, (SELECT count(*) FROM ` + live + `),
-	(SELECT max(time) FROM entries INDEXED BY entries_identity WHERE kind = 'svid' AND spiffe_id = id),
+	(SELECT time FROM entries INDEXED BY entries_spiffe_id WHERE kind = 'svid' AND spiffe_id = id ORDER BY time DESC LIMIT 1),
 	(SELECT max(not_after) FROM entries INDEXED BY entries_identity WHERE kind = 'svid' AND spiffe_id = id)
 	FROM identities WHERE id IS NOT NULL`
 )

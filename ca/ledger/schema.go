@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS entries (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS entries_serial ON entries (serial) WHERE kind IN ('svid', 'server', 'issuer');
 CREATE INDEX IF NOT EXISTS entries_certificate ON entries (certificate) WHERE certificate IS NOT NULL;
-CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after, time) WHERE kind = 'svid';
+CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after) WHERE kind = 'svid';
 CREATE INDEX IF NOT EXISTS entries_spiffe_id ON entries (spiffe_id, time) WHERE spiffe_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, time);
 CREATE INDEX IF NOT EXISTS entries_time ON entries (time);
