@@ -57,10 +57,7 @@ func (r *Request) text(m Match) (string, bool) {
 	var value string
 	switch m.Attribute {
 	case SourcePrincipal:
-		value = r.Peer.String()
-		if m.Op != Suffix { // a suffix is compared with the whole ID, as proxies do
-			value = strings.TrimPrefix(value, "spiffe://")
-		}
+		value = strings.TrimPrefix(r.Peer.String(), "spiffe://")
 	case SourceNamespace:
 		value, _ = r.account()
 	case SourceServiceAccount:

@@ -27,32 +27,32 @@ const (
 	aliceID = "spiffe://td/ns/shop/sa/alice"
 )
 
-// server is a real Envoy with the inbound side of one workload. Nothing is
+// sidecar is a real Envoy with the inbound side of one workload. Nothing is
 // captured here: clients say by the PROXY protocol where they wanted to go, in
 // place of the kernel's original destination. All else is as it is built.
-type server struct {
+type sidecar struct {
 	*authority
 	control *control
 	snap    *mesh.Snapshot
 	address string
-	admin   string
+	configs map[string]*tls.Config // of clients, by SPIFFE ID
 }
 
-func startServer(t testing.TB, in *mesh.Inbound) *server {
-	s := &server{
-		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t),
+func startSidecar(t testing.TB, in *mesh.Inbound) *sidecar {
+	s := &sidecar{
+		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t), configs: map[string]*tls.Config{},
 		snap: &mesh.Snapshot{TrustDomain: spiffeid.RequireTrustDomainFromString("td"), Config: &mesh.Config{Passthrough: true}},
 	}
 	var address string
 	s.control, address = startControl(t)
 	s.control.serve(typeSecret, s.secrets(webID)...)
 	s.take(t, in)
-	s.admin = startEnvoy(t, address)
+	startEnvoy(t, address)
 	return s
 }
 
 // take serves the inbound side; it answers with the version of the filters.
-func (s *server) take(t testing.TB, in *mesh.Inbound) int {
+func (s *sidecar) take(t testing.TB, in *mesh.Inbound) int {
 	byType := map[string][]Resource{}
 	for _, r := range append(Inbound(s.snap, in), Base(s.snap, Scope{})...) {
 		if l, ok := r.Message.(*listenerv3.Listener); ok {
@@ -68,15 +68,15 @@ func (s *server) take(t testing.TB, in *mesh.Inbound) int {
 	return s.control.serve(TypeExtension, anys(byType[TypeExtension])...)
 }
 
-func (s *server) standIn(l *listenerv3.Listener) {
+func (s *sidecar) standIn(l *listenerv3.Listener) {
 	_, port, _ := net.SplitHostPort(s.address)
 	number, _ := strconv.Atoi(port)
 	l.Address = socketAddress("127.0.0.1", uint32(number))
-	l.ListenerFilters[0] = listenerFilter("envoy.filters.listener.proxy_protocol", &proxyprotov3.ProxyProtocol{})
+	l.ListenerFilters[0] = &listenerv3.ListenerFilter{Name: "envoy.filters.listener.proxy_protocol", ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: packed(&proxyprotov3.ProxyProtocol{})}}
 }
 
 // dial connects as the capture would: to Envoy, with a wish for a port.
-func (s *server) dial(port uint32) (net.Conn, error) {
+func (s *sidecar) dial(port uint32) (net.Conn, error) {
 	conn, err := net.DialTimeout("tcp", s.address, 5*time.Second)
 	if err != nil {
 		return nil, err
@@ -88,12 +88,12 @@ func (s *server) dial(port uint32) (net.Conn, error) {
 
 // as is a TLS configuration of a client with this ID; the server's name is not
 // of interest here.
-func (s *server) as(id string, alpn ...string) *tls.Config {
+func (s *sidecar) as(id string, alpn ...string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{s.issue(id)}, InsecureSkipVerify: true, NextProtos: alpn}
 }
 
 // client makes HTTP requests to one port, over TLS if a configuration is given.
-func (s *server) client(port uint32, config *tls.Config) *http.Client {
+func (s *sidecar) client(port uint32, config *tls.Config) *http.Client {
 	dial := func(context.Context, string, string) (net.Conn, error) {
 		conn, err := s.dial(port)
 		if err == nil && config != nil {
@@ -105,7 +105,7 @@ func (s *server) client(port uint32, config *tls.Config) *http.Client {
 }
 
 // try is the status and body, or the error.
-func (s *server) try(port uint32, config *tls.Config, edit func(*http.Request)) (string, http.Header) {
+func (s *sidecar) try(port uint32, config *tls.Config, edit func(*http.Request)) (string, http.Header) {
 	req, _ := http.NewRequest("GET", "http://web/", nil)
 	if edit != nil {
 		edit(req)
@@ -154,7 +154,7 @@ func talker(t testing.TB) uint32 {
 func TestModesOnEnvoy(t *testing.T) {
 	strict, permissive, plain, silent := application(t), application(t), application(t), application(t)
 	tcp, unnamed := talker(t), application(t)
-	s := startServer(t, &mesh.Inbound{
+	s := startSidecar(t, &mesh.Inbound{
 		Namespace: "shop",
 		Ports: []mesh.InboundPort{
 			{Number: strict, Protocol: mesh.HTTP, ServicePort: 80}, {Number: permissive, Protocol: mesh.HTTP, ServicePort: 81},
@@ -209,8 +209,11 @@ func TestModesOnEnvoy(t *testing.T) {
 	}
 }
 
+// fataler is what testing.T and rapid.T have in common here.
+type fataler interface{ Fatal(...any) }
+
 // greet reads what a TCP application says, before and after a line of the client's.
-func (s *server) greet(t testing.TB, port uint32, config *tls.Config, speak bool) string {
+func (s *sidecar) greet(t fataler, port uint32, config *tls.Config, speak bool) string {
 	conn, err := s.dial(port)
 	if err != nil {
 		t.Fatal(err)
@@ -244,7 +247,7 @@ func TestDenyBitesLiveConnection(t *testing.T) {
 		Namespace: "shop", Ports: []mesh.InboundPort{{Number: port, Protocol: mesh.HTTP, ServicePort: 80}},
 		MTLS: mesh.PeerMTLS{Mode: mesh.Strict},
 	}
-	s := startServer(t, in)
+	s := startSidecar(t, in)
 	client := s.client(port, s.as(aliceID, "istio"))
 	client.Transport.(*http.Transport).DisableKeepAlives = false
 	dials := 0
@@ -280,7 +283,7 @@ func TestDenyBitesLiveConnection(t *testing.T) {
 
 // A pod that the mesh does not know lets nobody in, by HTTP or TCP.
 func TestUnknownWorkloadDeniesAll(t *testing.T) {
-	s := startServer(t, nil)
+	s := startSidecar(t, nil)
 	alice := s.as(aliceID, "istio")
 	if got, _ := s.try(application(t), alice, nil); got != "refused" {
 		t.Errorf("HTTP: got %q", got)
