@@ -76,7 +76,9 @@ func (s *session) askDelta(w *watch, req *request) error {
 		}
 	}
 	if first {
-		s.adopt(w, req.initial)
+		if err := s.adopt(w, req.initial); err != nil {
+			return err
+		}
 		s.markMissing(w)
 	} else if slices.Contains(req.subscribe, "*") {
 		s.markEverything(w)
@@ -86,10 +88,11 @@ func (s *session) askDelta(w *watch, req *request) error {
 
 // adopt believes the versions that a reconnecting client brought, and marks
 // what differs from them.
-func (s *session) adopt(w *watch, initial map[string]string) {
+func (s *session) adopt(w *watch, initial map[string]string) error {
 	if len(initial) == 0 {
-		return
+		return nil
 	}
+	unknown := 0
 	w.answered, s.returning = true, true
 	w.have = make(map[string]entry, len(initial))
 	for name, version := range initial {
@@ -98,6 +101,12 @@ func (s *session) adopt(w *watch, initial map[string]string) {
 		}
 		r := s.lookup(w.kind, name)
 		_, forced := w.force[name]
+		if r == nil {
+			unknown++
+		}
+		if unknown > s.server.config.MaxNames {
+			return refuse(codes.ResourceExhausted, "subscriptions", "more than %d names of %s in initial_resource_versions do not exist", s.server.config.MaxNames, w.kind.url())
+		}
 		if r == nil || r.version != version {
 			r = heldAs(w.kind, name, version)
 			forced = true
@@ -110,6 +119,7 @@ func (s *session) adopt(w *watch, initial map[string]string) {
 			s.openRoute(name)
 		}
 	}
+	return nil
 }
 
 // unsubscribe lets go of a name.

@@ -49,6 +49,7 @@ func TestFloodsAreRefused(t *testing.T) {
 		want    codes.Code
 	}{
 		"subscriptions": {&deltaRequest{TypeUrl: endpoint.url(), ResourceNamesSubscribe: many(10_000)}, codes.ResourceExhausted},
+		"versions":      {&deltaRequest{TypeUrl: cluster.url(), InitialResourceVersions: versionsOf(many(10_001))}, codes.ResourceExhausted},
 		"name_size":     {&deltaRequest{TypeUrl: endpoint.url(), ResourceNamesSubscribe: []string{strings.Repeat("x", 1025)}}, codes.InvalidArgument},
 	} {
 		t.Run(reason, func(t *testing.T) {
@@ -58,6 +59,9 @@ func TestFloodsAreRefused(t *testing.T) {
 				other.start()
 				e.say(c.request)
 				e.refusedWith(c.want)
+				if reason == "versions" {
+					reason = "subscriptions"
+				}
 				if got := w.counter(w.server.metrics.rejected, reason); got != 1 {
 					t.Errorf("rejected{reason=%q} = %d", reason, got)
 				}
@@ -66,6 +70,14 @@ func TestFloodsAreRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+func versionsOf(names []string) map[string]string {
+	out := map[string]string{}
+	for _, name := range names {
+		out[name] = "0"
+	}
+	return out
 }
 
 // Names of what the mesh has are no flood.
