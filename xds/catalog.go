@@ -46,14 +46,14 @@ func newCatalog(m *metrics, log *slog.Logger, idle time.Duration) *catalog {
 }
 
 // update builds what the change set made dirty in every scope in use, and
-// answers how many names changed in all.
-func (c *catalog) update(snap *mesh.Snapshot, ch mesh.ChangeSet) int {
+// answers what changed in all of them together.
+func (c *catalog) update(snap *mesh.Snapshot, ch mesh.ChangeSet) (changed tally) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.snap
 	c.snap = snap
 	if old == nil {
-		return 0 // no scope is built before the first snapshot
+		return changed // no scope is built before the first snapshot
 	}
 	d := dirtOf(old, snap, ch)
 	if d.all {
@@ -65,11 +65,12 @@ func (c *catalog) update(snap *mesh.Snapshot, ch mesh.ChangeSet) int {
 		delete(c.cache, id)
 	}
 	if d.empty() {
-		return 0
+		return changed
 	}
-	changed := 0
 	for _, s := range c.scopes {
-		changed += s.rebuild(s.dirty(d), c.unit)
+		for k, n := range s.rebuild(s.dirty(d), c.unit) {
+			changed[k] += n
+		}
 	}
 	return changed
 }

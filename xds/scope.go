@@ -73,8 +73,8 @@ func (s *scope) everything(d *dirt, ids map[unitID]struct{}) {
 }
 
 // rebuild makes the units again and publishes the difference in one piece. It
-// answers how many names changed.
-func (s *scope) rebuild(ids map[unitID]struct{}, make func(unitID, build.Scope) *unit) int {
+// answers what changed.
+func (s *scope) rebuild(ids map[unitID]struct{}, make func(unitID, build.Scope) *unit) tally {
 	var old, new []*resource
 	for id := range ids {
 		before, after := s.units[id], make(id, s.key)

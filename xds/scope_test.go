@@ -67,12 +67,21 @@ func TestDeterminism(t *testing.T) {
 func TestPushIsASpan(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	tracer := trace.NewTracerProvider(trace.WithSpanProcessor(recorder)).Tracer("test")
-	w := newWorld(t, func(c *Config) { c.Tracer, c.Context = tracer, context.Background() })
-	w.base(clusterOf("a", ""))
-	spans := recorder.Ended()
-	if len(spans) != 2 || spans[1].Name() != "xds.push" || len(spans[1].Attributes()) != 3 {
-		t.Errorf("spans: %v", spans)
-	}
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.Tracer, c.Context = tracer, context.Background() })
+		e := w.connect("shop", "web", "web-1")
+		e.ask(cluster)
+		e.take(cluster)
+		w.base(clusterOf("a", ""))
+		spans := recorder.Ended()
+		said := map[string]int64{}
+		for _, a := range spans[len(spans)-1].Attributes() {
+			said[string(a.Key)] = a.Value.AsInt64()
+		}
+		if len(spans) != 2 || said["streams"] != 1 || said["changed.cluster"] != 1 || said["generation"] != 2 {
+			t.Errorf("%d spans, the last with %v", len(spans), said)
+		}
+	})
 }
 
 func TestConfigIsChecked(t *testing.T) {

@@ -63,8 +63,12 @@ func (s *Server) Update(snap *mesh.Snapshot, ch mesh.ChangeSet) {
 	s.snap.Store(snap)
 	s.holds.prune(s.catalog.current)
 	streams := s.pokeAll()
-	span.SetAttributes(attribute.Int64("generation", int64(snap.Generation)),
-		attribute.Int("names", changed), attribute.Int("streams", streams))
+	span.SetAttributes(attribute.Int64("generation", int64(snap.Generation)), attribute.Int("streams", streams))
+	for k, n := range changed {
+		if n > 0 {
+			span.SetAttributes(attribute.Int("changed."+kind(k).label(), n))
+		}
+	}
 }
 
 // span is the trace of one push; one that records nothing without a tracer.

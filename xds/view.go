@@ -24,23 +24,25 @@ func newView() *view {
 	return v
 }
 
+// tally is how many names of each kind changed.
+type tally [kinds]int
+
 // replace takes the resources of old out and puts those of new in, and answers
-// how many names changed. Content that stays equal keeps its resource.
-func (v *view) replace(old, new []*resource) int {
+// what changed. Content that stays equal keeps its resource.
+func (v *view) replace(old, new []*resource) (changed tally) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	present := make(map[change]bool, len(new))
 	for _, r := range new {
 		present[change{r.kind, r.name}] = true
 	}
-	changed := 0
 	for _, r := range old {
 		before := v.byName[r.kind][r.name]
 		if !present[change{r.kind, r.name}] && before != nil && before.version == r.version {
 			v.retire(before)
 			delete(v.byName[r.kind], r.name)
 			v.log.note(r.kind, r.name)
-			changed++
+			changed[r.kind]++
 		}
 	}
 	for _, r := range new {
@@ -53,7 +55,7 @@ func (v *view) replace(old, new []*resource) int {
 		}
 		v.byName[r.kind][r.name] = r
 		v.log.note(r.kind, r.name)
-		changed++
+		changed[r.kind]++
 	}
 	return changed
 }

@@ -17,11 +17,11 @@ func TestViewRemovesWhatWasBuiltAgain(t *testing.T) {
 	v := newView()
 	first, again := made(t, "a", "x"), made(t, "a", "x")
 	v.replace(nil, []*resource{first})
-	if n := v.replace([]*resource{first}, []*resource{again}); n != 0 || v.get(cluster, "a") != first {
-		t.Errorf("equal content changed %d names", n)
+	if n := v.replace([]*resource{first}, []*resource{again}); n[cluster] != 0 || v.get(cluster, "a") != first {
+		t.Errorf("equal content changed %v names", n)
 	}
-	if n := v.replace([]*resource{again}, nil); n != 1 || v.get(cluster, "a") != nil {
-		t.Errorf("%d names changed; the resource stays in the view", n)
+	if n := v.replace([]*resource{again}, nil); n[cluster] != 1 || v.get(cluster, "a") != nil {
+		t.Errorf("%v names changed; the resource stays in the view", n)
 	}
 }
 
