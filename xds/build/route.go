@@ -19,7 +19,9 @@ func routesOf(s *mesh.Snapshot, sc Scope, host string, port uint32) []*routev3.R
 		for _, r := range vs.Spec.GetHttp() {
 			matches, all := matchesOf(r, sc, port)
 			for _, m := range matches {
-				out = append(out, routing{s, r, port}.route(m))
+				if route := (routing{s, r, port}).route(m); route != nil {
+					out = append(out, route)
+				}
 			}
 			if all {
 				break // nothing behind it can be reached
@@ -63,8 +65,13 @@ type routing struct {
 	port uint32 // of the listener
 }
 
+// route is nil for a match that Envoy would refuse, and with it all routes of the
+// port: it never holds.
 func (r routing) route(m *networking.HTTPMatchRequest) *routev3.Route {
 	out := &routev3.Route{Name: r.in.GetName(), Match: match(m)}
+	if out.Match.Validate() != nil {
+		return nil
+	}
 	if m.GetName() != "" {
 		out.Name += "." + m.GetName()
 	}
@@ -80,6 +87,11 @@ func (r routing) route(m *networking.HTTPMatchRequest) *routev3.Route {
 	}
 	changeHeaders(out, r.in.GetHeaders())
 	addFault(out, r.in.GetFault())
+	if out.Validate() != nil { // or Envoy would refuse all routes of the port
+		return &routev3.Route{Name: out.Name, Match: out.Match, Action: &routev3.Route_DirectResponse{
+			DirectResponse: unavailable("the route holds a value that Envoy does not take"),
+		}}
+	}
 	return out
 }
 
