@@ -1,6 +1,8 @@
 package build
 
 import (
+	"time"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
@@ -29,23 +31,36 @@ const (
 	statPrefixTCP = "tcp."
 )
 
+// policyWait is how long an Envoy that starts waits for its policies.
+const policyWait = 5 * time.Second
+
 // rbacFilters are the four filters of a workload.
 func rbacFilters(td spiffeid.TrustDomain, rules *authz.Ruleset, origins []mesh.Ref) []Resource {
 	http, tcp := rules.HTTP(), rules.TCP()
 	t := translator{trustDomain: td}
 	return []Resource{
-		extension(rbacHTTPDeny, &httprbacv3.RBAC{Rules: t.deny(http)}, origins),
-		extension(rbacHTTPAllow, &httprbacv3.RBAC{Rules: t.allow(http)}, origins),
-		extension(rbacTCPDeny, &tcprbacv3.RBAC{Rules: t.deny(tcp), StatPrefix: statPrefixTCP}, origins),
-		extension(rbacTCPAllow, &tcprbacv3.RBAC{Rules: t.allow(tcp), StatPrefix: statPrefixTCP}, origins),
+		extension(rbacHTTPDeny, origins, httpRBAC, t.deny(http)), extension(rbacHTTPAllow, origins, httpRBAC, t.allow(http)),
+		extension(rbacTCPDeny, origins, tcpRBAC, t.deny(tcp)), extension(rbacTCPAllow, origins, tcpRBAC, t.allow(tcp)),
 	}
 }
 
-func extension(name string, filter proto.Message, origins []mesh.Ref) Resource {
+// extension is one filter. Rules that can't be written, for text that is not
+// UTF-8, deny everything.
+func extension(name string, origins []mesh.Ref, filter func(*rbacv3.RBAC) proto.Message, rules *rbacv3.RBAC) Resource {
+	config := &anypb.Any{}
+	if anypb.MarshalFrom(config, filter(rules), proto.MarshalOptions{Deterministic: true}) != nil {
+		config = packed(filter(nobodyAllowed()))
+	}
 	return Resource{
 		TypeURL: TypeExtension, Name: name, Origins: origins,
-		Message: &corev3.TypedExtensionConfig{Name: name, TypedConfig: packed(filter)},
+		Message: &corev3.TypedExtensionConfig{Name: name, TypedConfig: config},
 	}
+}
+
+func httpRBAC(rules *rbacv3.RBAC) proto.Message { return &httprbacv3.RBAC{Rules: rules} }
+
+func tcpRBAC(rules *rbacv3.RBAC) proto.Message {
+	return &tcprbacv3.RBAC{Rules: rules, StatPrefix: statPrefixTCP}
 }
 
 // nobodyAllowed is a filter's configuration until its own has come.
@@ -53,13 +68,13 @@ func nobodyAllowed() *rbacv3.RBAC { return &rbacv3.RBAC{Action: rbacv3.RBAC_ALLO
 
 func discoveredHTTP(name string) *hcmv3.HttpFilter {
 	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{
-		ConfigDiscovery: discovered(&httprbacv3.RBAC{Rules: nobodyAllowed()}),
+		ConfigDiscovery: discovered(httpRBAC(nobodyAllowed())),
 	}}
 }
 
 func discoveredTCP(name string) *listenerv3.Filter {
 	return &listenerv3.Filter{Name: name, ConfigType: &listenerv3.Filter_ConfigDiscovery{
-		ConfigDiscovery: discovered(&tcprbacv3.RBAC{Rules: nobodyAllowed(), StatPrefix: statPrefixTCP}),
+		ConfigDiscovery: discovered(tcpRBAC(nobodyAllowed())),
 	}}
 }
 
@@ -69,10 +84,8 @@ func discoveredTCP(name string) *listenerv3.Filter {
 func discovered(denyAll proto.Message) *corev3.ExtensionConfigSource {
 	config := packed(denyAll)
 	source := adsSource()
-	source.InitialFetchTimeout = durationpb.New(5e9)
+	source.InitialFetchTimeout = durationpb.New(policyWait)
 	return &corev3.ExtensionConfigSource{
-		ConfigSource: source, DefaultConfig: config, TypeUrls: []string{typeURL(config)},
+		ConfigSource: source, DefaultConfig: config, TypeUrls: []string{config.TypeUrl},
 	}
 }
-
-func typeURL(config *anypb.Any) string { return config.GetTypeUrl() }

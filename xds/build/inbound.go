@@ -1,10 +1,13 @@
 package build
 
 import (
+	"math"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	upstreamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ensign-mesh/ensign/authz"
 	"github.com/ensign-mesh/ensign/mesh"
@@ -23,7 +26,7 @@ const (
 // InboundPassthroughCluster, and the RBAC filters as ECDS resources. in == nil
 // is a pod that the mesh does not know: everything is denied.
 //
-// It reads *in, TrustDomain and Config.
+// It reads *in and TrustDomain.
 func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource {
 	if in == nil {
 		in = unknownWorkload
@@ -33,13 +36,25 @@ func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource {
 	rules, _ := authz.Compile(in.Policies)
 	l := inboundListener(s, in)
 	out := []Resource{
-		{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: in.Origins},
+		{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: originsOf(in, false)},
 		clusterResource(toSelf(originalDestination(inboundPassthrough))),
 	}
 	for _, port := range servedPorts(in) {
 		out = append(out, clusterResource(inboundCluster(port)))
 	}
-	return append(out, rbacFilters(s.TrustDomain, rules, in.Origins)...)
+	return append(out, rbacFilters(s.TrustDomain, rules, originsOf(in, true))...)
+}
+
+// originsOf are the AuthorizationPolicies in force, or the other objects: a
+// resource that a client refuses is blamed on its origins.
+func originsOf(in *mesh.Inbound, policies bool) []mesh.Ref {
+	var out []mesh.Ref
+	for _, ref := range in.Origins {
+		if (ref.Kind == mesh.KindAuthorizationPolicy) == policies {
+			out = append(out, ref)
+		}
+	}
+	return out
 }
 
 // unknownWorkload demands mTLS everywhere and has an ALLOW policy that allows nobody.
@@ -49,18 +64,22 @@ var unknownWorkload = &mesh.Inbound{
 }
 
 // servedPorts are the ports that a service sends to, each once: a filter chain
-// that stands twice would have Envoy refuse the whole listener.
+// that stands twice, or has a port that can't be, would have Envoy refuse the
+// whole listener.
 func servedPorts(in *mesh.Inbound) []mesh.InboundPort {
-	seen := mesh.Set[uint32]{inboundPort: {}} // the listener's own leads nowhere
+	seen := mesh.Set[uint32]{}
 	var out []mesh.InboundPort
 	for _, p := range in.Ports {
-		if !seen.Has(p.Number) {
+		if servable(p.Number) && !seen.Has(p.Number) {
 			seen.Add(p.Number)
 			out = append(out, p)
 		}
 	}
 	return out
 }
+
+// servable: the listener's own port leads nowhere.
+func servable(port uint32) bool { return port > 0 && port <= math.MaxUint16 && port != inboundPort }
 
 func inboundClusterName(port uint32) string { return "inbound|" + routeName(port) + "||" }
 
@@ -88,22 +107,26 @@ func toSelf(c *clusterv3.Cluster) *clusterv3.Cluster {
 	return c
 }
 
-// inboundListener holds the chains of each port and those for all others.
+// inboundListener holds the chains of each port and those for all others. It has
+// no default chain, which Envoy would give what a port's own chains refuse, and
+// does not use_original_dst, which would hand a connection to the outbound
+// listener of its destination, past every policy.
 func inboundListener(s *mesh.Snapshot, in *mesh.Inbound) *listenerv3.Listener {
-	b := chainBuilder{trustDomain: s.TrustDomain}
+	b := chainBuilder{tls: downstreamTLS(s.TrustDomain)}
 	chains := []*listenerv3.FilterChain{blackHole(virtualInbound, inboundPort)}
-	for _, p := range inboundTargets(in) {
-		chains = append(chains, b.chains(p)...)
+	targets := inboundTargets(in)
+	for _, t := range targets {
+		chains = append(chains, b.chains(t)...)
 	}
 	return &listenerv3.Listener{
 		Name: virtualInbound, Address: socketAddress(anyAddress, inboundPort),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
-		ListenerFilters:  inboundListenerFilters(in),
+		ListenerFilters:  inboundListenerFilters(targets),
 		// A client that waits for the server's first word sends nothing to inspect:
 		// after the timeout it counts as plaintext, and goes where that may go. Both
 		// settings are the same in all modes, so that a change of mode drains no
 		// connection but those of the chains that changed.
-		ListenerFiltersTimeout:           inspectionTimeout,
+		ListenerFiltersTimeout:           durationpb.New(inspectionTimeout),
 		ContinueOnListenerFiltersTimeout: true,
 		FilterChains:                     chains,
 	}

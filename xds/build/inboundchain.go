@@ -1,8 +1,10 @@
 package build
 
 import (
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -13,12 +15,18 @@ import (
 // own TLS.
 var meshALPN = []string{"istio-peer-exchange", "istio", "istio-http/1.0", "istio-http/1.1", "istio-h2"}
 
+// How a connection begins, as Envoy detects it.
+const (
+	transportTLS = "tls"
+	transportRaw = "raw_buffer"
+)
+
 // handshakeTimeout ends a connection that was accepted under an older verdict
 // and would finish its handshake under it later.
-const handshakeTimeout = 5e9
+const handshakeTimeout = 5 * time.Second
 
 // chainBuilder makes the filter chains of one listener.
-type chainBuilder struct{ trustDomain spiffeid.TrustDomain }
+type chainBuilder struct{ tls *corev3.TransportSocket }
 
 // chains are the ways into a target. The mTLS chain is the same, byte for byte,
 // in STRICT and PERMISSIVE, so that a change between them drains no mTLS
@@ -31,31 +39,29 @@ func (b chainBuilder) chains(t inboundTarget) []*listenerv3.FilterChain {
 	permissive := t.mode == mesh.Permissive
 	switch {
 	case t.mode == mesh.Disable:
-		return []*listenerv3.FilterChain{b.plain(t, "")}
+		return []*listenerv3.FilterChain{t.chain("", false)}
 	case t.http && permissive:
-		return []*listenerv3.FilterChain{b.mutual(t, nil), b.plain(t, "raw_buffer")}
+		return []*listenerv3.FilterChain{b.mutual(t, nil), t.chain(transportRaw, false)}
 	case t.http:
 		return []*listenerv3.FilterChain{b.mutual(t, nil)}
 	case permissive:
-		return []*listenerv3.FilterChain{b.mutual(t, meshALPN), b.plain(t, "tls"), b.plain(t, "raw_buffer")}
+		return []*listenerv3.FilterChain{b.mutual(t, meshALPN), t.chain(transportTLS, false), t.chain(transportRaw, false)}
 	default:
 		return []*listenerv3.FilterChain{b.mutual(t, meshALPN), b.mutual(t, nil)}
 	}
 }
 
 func (b chainBuilder) mutual(t inboundTarget, alpn []string) *listenerv3.FilterChain {
-	c := t.chain("tls", true)
+	c := t.chain(transportTLS, true)
 	c.FilterChainMatch.ApplicationProtocols = alpn
-	c.TransportSocket = downstreamTLS(b.trustDomain)
+	c.TransportSocket = b.tls
 	c.TransportSocketConnectTimeout = durationpb.New(handshakeTimeout)
 	return c
 }
 
-// plain has no TLS of ours. transport is what was detected, "" for whatever.
-func (b chainBuilder) plain(t inboundTarget, transport string) *listenerv3.FilterChain {
-	return t.chain(transport, false)
-}
-
+// chain is one way in; transport is how its connections begin, "" for any. Envoy
+// does not fall back from a transport that has a chain to "any", so a port that
+// names one names all that it takes.
 func (t inboundTarget) chain(transport string, mutual bool) *listenerv3.FilterChain {
 	match := &listenerv3.FilterChainMatch{TransportProtocol: transport}
 	if t.port != 0 {

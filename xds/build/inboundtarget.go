@@ -3,13 +3,13 @@ package build
 import (
 	"maps"
 	"slices"
+	"time"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	originaldstv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/original_dst/v3"
 	inspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ensign-mesh/ensign/mesh"
 )
@@ -20,8 +20,9 @@ const (
 )
 
 // inspectionTimeout is how long a connection may stay silent before it counts as
-// plaintext.
-var inspectionTimeout = durationpb.New(5e9)
+// plaintext: the wait of a client whose server speaks first, on a port that takes
+// both. A TLS client that is slower is lost.
+const inspectionTimeout = 2 * time.Second
 
 // inboundTarget is one destination behind the inbound listener.
 type inboundTarget struct {
@@ -36,7 +37,7 @@ type inboundTarget struct {
 // there is an exception of the mTLS mode, then the rest.
 func inboundTargets(in *mesh.Inbound) []inboundTarget {
 	var out []inboundTarget
-	served := mesh.Set[uint32]{inboundPort: {}}
+	served := mesh.Set[uint32]{}
 	for _, p := range servedPorts(in) {
 		served.Add(p.Number)
 		out = append(out, inboundTarget{
@@ -45,7 +46,7 @@ func inboundTargets(in *mesh.Inbound) []inboundTarget {
 		})
 	}
 	for _, number := range slices.Sorted(maps.Keys(in.MTLS.Ports)) {
-		if !served.Has(number) && number != 0 {
+		if servable(number) && !served.Has(number) {
 			out = append(out, inboundTarget{port: number, cluster: inboundPassthrough, mode: in.MTLS.For(number)})
 		}
 	}
@@ -69,28 +70,40 @@ func (t inboundTarget) chainName() string {
 // inboundListenerFilters find out where a connection was going and whether it
 // begins with TLS. Ports that take plaintext alone are not inspected: their
 // applications may speak first.
-func inboundListenerFilters(in *mesh.Inbound) []*listenerv3.ListenerFilter {
+func inboundListenerFilters(targets []inboundTarget) []*listenerv3.ListenerFilter {
 	inspector := listenerFilter("envoy.filters.listener.tls_inspector", &inspectorv3.TlsInspector{})
-	var plain []*listenerv3.ListenerFilterChainMatchPredicate
-	for _, t := range inboundTargets(in) {
-		if t.mode == mesh.Disable && t.port != 0 {
-			plain = append(plain, onPort(t.port))
+	rest := targets[len(targets)-1].mode == mesh.Disable
+	var exceptions []*listenerv3.ListenerFilterChainMatchPredicate
+	for _, t := range targets[:len(targets)-1] {
+		if (t.mode == mesh.Disable) != rest {
+			exceptions = append(exceptions, onPort(t.port))
 		}
 	}
-	switch len(plain) {
-	case 0:
-	case 1:
-		inspector.FilterDisabled = plain[0]
-	default:
+	switch {
+	case len(exceptions) > 0 && rest:
 		inspector.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{
-			Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
-				OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: plain},
-			},
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_NotMatch{NotMatch: onAny(exceptions)},
+		}
+	case len(exceptions) > 0:
+		inspector.FilterDisabled = onAny(exceptions)
+	case rest:
+		inspector.FilterDisabled = &listenerv3.ListenerFilterChainMatchPredicate{
+			Rule: &listenerv3.ListenerFilterChainMatchPredicate_AnyMatch{AnyMatch: true},
 		}
 	}
 	return []*listenerv3.ListenerFilter{
 		listenerFilter("envoy.filters.listener.original_dst", &originaldstv3.OriginalDst{}), inspector,
 	}
+}
+
+// onAny holds when one of at least one predicate does; Envoy refuses an "or" of one.
+func onAny(all []*listenerv3.ListenerFilterChainMatchPredicate) *listenerv3.ListenerFilterChainMatchPredicate {
+	if len(all) == 1 {
+		return all[0]
+	}
+	return &listenerv3.ListenerFilterChainMatchPredicate{Rule: &listenerv3.ListenerFilterChainMatchPredicate_OrMatch{
+		OrMatch: &listenerv3.ListenerFilterChainMatchPredicate_MatchSet{Rules: all},
+	}}
 }
 
 func listenerFilter(name string, config proto.Message) *listenerv3.ListenerFilter {

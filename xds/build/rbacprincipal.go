@@ -35,34 +35,62 @@ func (t translator) principal(m authz.Match) *rbacv3.Principal {
 		return &rbacv3.Principal{Identifier: &rbacv3.Principal_DirectRemoteIp{DirectRemoteIp: cidr(m.Net)}}
 	case authz.RemoteIP:
 		return &rbacv3.Principal{Identifier: &rbacv3.Principal_RemoteIp{RemoteIp: cidr(m.Net)}}
+	case authz.SourceServiceAccount:
+		return named(exactText(t.namespaces() + strings.Replace(m.Value, "/", "/sa/", 1)))
+	case authz.SourceNamespace:
+		return t.inNamespace(m)
 	}
-	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{
-		Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: t.name(m)},
-	}}
+	return withID(m)
 }
 
-// name matches a SPIFFE ID. The listener takes IDs of the trust domain alone, so
-// that a namespace is a prefix; expressions are left to the one case that needs
-// it, as Envoy refuses long ones.
-func (t translator) name(m authz.Match) *matcherv3.StringMatcher {
-	namespaces := t.trustDomain.IDString() + "/ns/"
-	switch {
-	case m.Attribute == authz.SourceServiceAccount:
-		return exactText(namespaces + strings.Replace(m.Value, "/", "/sa/", 1))
-	case m.Attribute == authz.SourceNamespace:
-		switch m.Op {
-		case authz.Exact:
-			return prefixText(namespaces + m.Value + "/")
-		case authz.Suffix:
-			return matchExpression("spiffe://[^/]+/ns/[^/]*" + regexp.QuoteMeta(m.Value) + "/sa/[^/]+")
-		}
-		return prefixText(namespaces + m.Value) // the beginning of a name, or any
-	case m.Op == authz.Suffix:
-		return matchText(m)
-	case m.Op == authz.Exact:
-		return exactText(scheme + m.Value)
+func (t translator) namespaces() string { return t.trustDomain.IDString() + "/ns/" }
+
+// inNamespace matches service accounts alone: an ID that has more or less to it
+// is of no namespace. The listener takes IDs of the trust domain alone, so that a
+// namespace is a prefix; expressions stay short, as Envoy refuses long ones.
+func (t translator) inNamespace(m authz.Match) *rbacv3.Principal {
+	if strings.Contains(m.Value, "/") {
+		return principalWords.not(principalWords.any()) // as a prefix it would reach further
 	}
-	return prefixText(scheme + m.Value)
+	var name *matcherv3.StringMatcher
+	switch m.Op {
+	case authz.Exact:
+		name = prefixText(t.namespaces() + m.Value + "/sa/")
+	case authz.Suffix:
+		name = matchExpression("spiffe://[^/]+/ns/[^/]*" + regexp.QuoteMeta(m.Value) + "/sa/[^/]+")
+	default: // the beginning of a name, or any
+		name = prefixText(t.namespaces() + m.Value)
+	}
+	account := matchExpression("spiffe://[^/]+/ns/[^/]+/sa/[^/]+")
+	return principalWords.and([]*rbacv3.Principal{named(name), named(account)})
+}
+
+// withID matches the SPIFFE ID as policies write it, without its scheme.
+func withID(m authz.Match) *rbacv3.Principal {
+	if m.Op != authz.Suffix {
+		m.Value = scheme + m.Value
+		if m.Op == authz.Exact {
+			return named(exactText(m.Value))
+		}
+		return named(prefixText(m.Value))
+	}
+	// A suffix must not reach into the scheme, neither over both of its slashes
+	// nor over the second.
+	switch {
+	case strings.Contains(m.Value, "//"):
+		return principalWords.not(principalWords.any())
+	case strings.HasPrefix(m.Value, "/"):
+		return principalWords.and([]*rbacv3.Principal{
+			named(matchText(m)), principalWords.not(named(exactText("spiffe:/" + m.Value))),
+		})
+	}
+	return named(matchText(m))
+}
+
+func named(id *matcherv3.StringMatcher) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_Authenticated_{
+		Authenticated: &rbacv3.Principal_Authenticated{PrincipalName: id},
+	}}
 }
 
 func exactText(value string) *matcherv3.StringMatcher {
