@@ -33,6 +33,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 15},
 		}, []string{"type"}),
 	}
+	for _, t := range types { // so that they say 0 before they say anything
+		for _, vec := range []*prometheus.CounterVec{m.builds, m.encodes, m.sentBytes, m.responses, m.nacks} {
+			vec.WithLabelValues(t.label)
+		}
+	}
 	reg.MustRegister(m.builds, m.encodes, m.sentBytes, m.pushes, m.responses, m.nacks, m.unknown,
 		m.rejected, m.delayed, m.streams, m.holds, m.scopes, m.acks)
 	return m
