@@ -36,6 +36,8 @@ type Ledger interface {
 	ca.Ledger
 	Checkpoint() (note, verifierKey string, size uint64)
 	Read(ctx context.Context, from, limit uint64) iter.Seq2[ledger.Record, error]
+	Lookup(ctx context.Context, serialOrFingerprint string) (ledger.Record, error)
+	Find(ctx context.Context, q ledger.Query) ([]ledger.Record, error)
 	Tallies(ctx context.Context, now time.Time) ([]ledger.Tally, error)
 }
 

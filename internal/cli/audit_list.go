@@ -3,14 +3,19 @@ package cli
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
 
 func newAuditList(g *globals) *cobra.Command {
-	var filter auditFilter
+	var (
+		ask   ensignv1.FindEntriesRequest
+		since time.Duration
+	)
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List what the ledger holds: SVIDs, issuers, roots and admin acts, oldest first",
@@ -21,54 +26,47 @@ func newAuditList(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if since > 0 {
+				ask.Since = timestamppb.New(time.Now().Add(-since))
+			}
 			return g.with(cmd.Context(), func(ctx context.Context, admin ensignv1.AdminServiceClient) error {
-				return listAudit(ctx, admin, p, filter)
+				entries, err := findEntries(ctx, admin, &ask)
+				if err != nil {
+					return err
+				}
+				return printEntries(p, entries)
 			})
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&filter.kind, "kind", "", "only this kind: svid, issuer, root or admin")
-	flags.StringVar(&filter.id, "id", "", "only this SPIFFE ID")
-	flags.DurationVar(&filter.since, "since", 0, "only entries not older than this")
-	flags.IntVar(&filter.limit, "limit", 1000, "only the newest N; 0 for all")
+	flags.StringVar(&ask.Kind, "kind", "", "only this kind: svid, issuer, server, root or admin")
+	flags.StringVar(&ask.SpiffeId, "id", "", "only this SPIFFE ID")
+	flags.DurationVar(&since, "since", 0, "only entries not older than this")
+	flags.Uint32Var(&ask.Limit, "limit", 1000, "only the newest N, at most 100000")
 	return cmd
 }
 
-func listAudit(ctx context.Context, admin ensignv1.AdminServiceClient, p printer, filter auditFilter) error {
-	entries := []logged{}
-	_, err := readLedger(ctx, admin, 0, 0, func(raw *ensignv1.LedgerEntry) error {
-		entry, err := decodeEntry(raw)
-		if err != nil {
-			return err
-		}
-		if filter.matches(entry) {
-			entries = append(entries, entry)
-		}
-		if filter.limit > 0 && len(entries) > 2*filter.limit {
-			entries = append(entries[:0], entries[len(entries)-filter.limit:]...)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if filter.limit > 0 && len(entries) > filter.limit {
-		entries = entries[len(entries)-filter.limit:]
-	}
+func printEntries(p printer, entries []logged) error {
 	rows := make([]row, 0, len(entries))
 	for _, e := range entries {
-		who := e.SPIFFEID
-		if who == "" {
-			who = e.Subject + e.Names
-		}
-		if e.Actor != "" {
-			who = e.Actor + " " + e.Verb + " " + e.Object
-		}
 		proof := e.Proof
 		if id := e.TokenID + e.ProofSerial; id != "" {
 			proof += " " + short(id)
 		}
-		rows = append(rows, row{strconv.FormatUint(e.Index, 10), stamp(e.Time), string(e.Kind), who, dash(e.Serial), dash(stamp(e.NotAfter)), dash(proof)})
+		rows = append(rows, row{
+			strconv.FormatUint(e.Index, 10), stamp(e.Time), string(e.Kind), e.who(), dash(e.Serial), dash(stamp(e.NotAfter)), dash(proof),
+		})
 	}
 	return p.print(entries, row{"INDEX", "TIME", "KIND", "WHO", "SERIAL", "NOT AFTER", "PROOF"}, rows)
+}
+
+// who is whom the entry is about: an identity, a CA, a server, or an actor.
+func (l logged) who() string {
+	if l.Actor != "" {
+		return l.Actor + " " + l.Verb + " " + l.Object
+	}
+	if l.SPIFFEID != "" {
+		return l.SPIFFEID
+	}
+	return l.Subject + l.Names
 }

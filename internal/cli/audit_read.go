@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -65,16 +64,25 @@ func decodeEntry(e *ensignv1.LedgerEntry) (logged, error) {
 	return l, nil
 }
 
-// matches says whether the entry passes the filter of `audit list`.
-func (f auditFilter) matches(l logged) bool {
-	return (f.kind == "" || string(l.Kind) == f.kind) &&
-		(f.id == "" || l.SPIFFEID == f.id) &&
-		(f.since == 0 || !l.Time.Before(time.Now().Add(-f.since)))
-}
-
-// auditFilter narrows what `audit list` shows.
-type auditFilter struct {
-	kind, id string
-	since    time.Duration
-	limit    int
+// findEntries asks for the entries that match.
+func findEntries(ctx context.Context, admin ensignv1.AdminServiceClient, ask *ensignv1.FindEntriesRequest) ([]logged, error) {
+	stream, err := admin.FindEntries(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	entries := []logged{}
+	for {
+		raw, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return entries, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		entry, err := decodeEntry(raw)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
 }

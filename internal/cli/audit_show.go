@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,38 +33,30 @@ func newAuditShow(g *globals) *cobra.Command {
 	}
 }
 
-var errFound = errors.New("found")
-
 // findEntry takes a decimal number of fewer than 12 digits for an index: serials
 // are 128 random bits and hashes longer still.
 func findEntry(ctx context.Context, admin ensignv1.AdminServiceClient, what string) (logged, error) {
-	var from, limit uint64
 	index, err := strconv.ParseUint(what, 10, 64)
-	byIndex := err == nil && len(what) < 12
-	if byIndex {
-		from, limit = index, 1
-	}
-	var entry logged
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	_, err = readLedger(ctx, admin, from, limit, func(raw *ensignv1.LedgerEntry) error {
-		e, err := decodeEntry(raw)
+	if err != nil || len(what) >= 12 {
+		entries, err := findEntries(ctx, admin, &ensignv1.FindEntriesRequest{Certificate: what})
 		if err != nil {
-			return err
+			return logged{}, err
 		}
-		if byIndex || e.Serial == what || e.Certificate == what {
-			entry = e
-			return errFound
-		}
-		return nil
-	})
-	if errors.Is(err, errFound) {
-		return entry, nil
+		return entries[0], nil
 	}
+	var found []logged
+	_, err = readLedger(ctx, admin, index, 1, func(raw *ensignv1.LedgerEntry) error {
+		entry, err := decodeEntry(raw)
+		found = append(found, entry)
+		return err
+	})
 	if err != nil {
 		return logged{}, err
 	}
-	return logged{}, fmt.Errorf("the ledger holds no entry %s", what)
+	if len(found) == 0 {
+		return logged{}, fmt.Errorf("the ledger holds no entry %s", what)
+	}
+	return found[0], nil
 }
 
 func printEntry(p printer, e logged) error {

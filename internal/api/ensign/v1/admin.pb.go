@@ -1169,6 +1169,85 @@ func (*ReadLedgerResponse_Entry) isReadLedgerResponse_Message() {}
 
 func (*ReadLedgerResponse_Checkpoint) isReadLedgerResponse_Message() {}
 
+type FindEntriesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A certificate's serial or SHA-256, lower-case hex: its one entry, whatever else is asked.
+	Certificate string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// svid, issuer, server, root or admin. Empty: all.
+	Kind     string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	SpiffeId string                 `protobuf:"bytes,3,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	Since    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// How many of the newest, 1 to 100,000.
+	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindEntriesRequest) Reset() {
+	*x = FindEntriesRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindEntriesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindEntriesRequest) ProtoMessage() {}
+
+func (x *FindEntriesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindEntriesRequest.ProtoReflect.Descriptor instead.
+func (*FindEntriesRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *FindEntriesRequest) GetCertificate() string {
+	if x != nil {
+		return x.Certificate
+	}
+	return ""
+}
+
+func (x *FindEntriesRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *FindEntriesRequest) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *FindEntriesRequest) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *FindEntriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type LedgerEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Index uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
@@ -1180,7 +1259,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	mi := &file_ensign_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1192,7 +1271,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	mi := &file_ensign_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1205,7 +1284,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LedgerEntry) GetIndex() uint64 {
@@ -1232,7 +1311,7 @@ type LedgerCheckpoint struct {
 
 func (x *LedgerCheckpoint) Reset() {
 	*x = LedgerCheckpoint{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[18]
+	mi := &file_ensign_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +1323,7 @@ func (x *LedgerCheckpoint) String() string {
 func (*LedgerCheckpoint) ProtoMessage() {}
 
 func (x *LedgerCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[18]
+	mi := &file_ensign_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +1336,7 @@ func (x *LedgerCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerCheckpoint.ProtoReflect.Descriptor instead.
 func (*LedgerCheckpoint) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LedgerCheckpoint) GetNote() string {
@@ -1366,13 +1445,19 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x02 \x01(\v2\x1b.ensign.v1.LedgerCheckpointH\x00R\n" +
 	"checkpointB\t\n" +
-	"\amessage\"7\n" +
+	"\amessage\"\xaf\x01\n" +
+	"\x12FindEntriesRequest\x12 \n" +
+	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x1b\n" +
+	"\tspiffe_id\x18\x03 \x01(\tR\bspiffeId\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\rR\x05limit\"7\n" +
 	"\vLedgerEntry\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"I\n" +
 	"\x10LedgerCheckpoint\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12!\n" +
-	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey2\xf5\x03\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey2\xbd\x04\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.ensign.v1.CreateTokenRequest\x1a\x1e.ensign.v1.CreateTokenResponse\x12L\n" +
 	"\vListProxies\x12\x1d.ensign.v1.ListProxiesRequest\x1a\x1e.ensign.v1.ListProxiesResponse\x12W\n" +
@@ -1380,7 +1465,8 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\vReleaseHold\x12\x1d.ensign.v1.ReleaseHoldRequest\x1a\x1e.ensign.v1.ReleaseHoldResponse\x12U\n" +
 	"\x0eListIdentities\x12 .ensign.v1.ListIdentitiesRequest\x1a!.ensign.v1.ListIdentitiesResponse\x12K\n" +
 	"\n" +
-	"ReadLedger\x12\x1c.ensign.v1.ReadLedgerRequest\x1a\x1d.ensign.v1.ReadLedgerResponse0\x01B?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
+	"ReadLedger\x12\x1c.ensign.v1.ReadLedgerRequest\x1a\x1d.ensign.v1.ReadLedgerResponse0\x01\x12F\n" +
+	"\vFindEntries\x12\x1d.ensign.v1.FindEntriesRequest\x1a\x16.ensign.v1.LedgerEntry0\x01B?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
 
 var (
 	file_ensign_v1_admin_proto_rawDescOnce sync.Once
@@ -1395,7 +1481,7 @@ func file_ensign_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_ensign_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_ensign_v1_admin_proto_goTypes = []any{
 	(GetProxyConfigRequest_Source)(0), // 0: ensign.v1.GetProxyConfigRequest.Source
 	(*CreateTokenRequest)(nil),        // 1: ensign.v1.CreateTokenRequest
@@ -1415,48 +1501,52 @@ var file_ensign_v1_admin_proto_goTypes = []any{
 	(*Identity)(nil),                  // 15: ensign.v1.Identity
 	(*ReadLedgerRequest)(nil),         // 16: ensign.v1.ReadLedgerRequest
 	(*ReadLedgerResponse)(nil),        // 17: ensign.v1.ReadLedgerResponse
-	(*LedgerEntry)(nil),               // 18: ensign.v1.LedgerEntry
-	(*LedgerCheckpoint)(nil),          // 19: ensign.v1.LedgerCheckpoint
-	(*durationpb.Duration)(nil),       // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
-	(*Report)(nil),                    // 22: ensign.v1.Report
+	(*FindEntriesRequest)(nil),        // 18: ensign.v1.FindEntriesRequest
+	(*LedgerEntry)(nil),               // 19: ensign.v1.LedgerEntry
+	(*LedgerCheckpoint)(nil),          // 20: ensign.v1.LedgerCheckpoint
+	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 22: google.protobuf.Timestamp
+	(*Report)(nil),                    // 23: ensign.v1.Report
 }
 var file_ensign_v1_admin_proto_depIdxs = []int32{
-	20, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	21, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	21, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	22, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 2: ensign.v1.ListProxiesResponse.proxies:type_name -> ensign.v1.Proxy
 	8,  // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
-	21, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
+	22, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
 	6,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
-	22, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
-	21, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
-	21, // 8: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
+	23, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
+	22, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
+	22, // 8: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
 	7,  // 9: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
-	21, // 10: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	22, // 10: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	0,  // 11: ensign.v1.GetProxyConfigRequest.source:type_name -> ensign.v1.GetProxyConfigRequest.Source
 	8,  // 12: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
 	15, // 13: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
-	21, // 14: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
-	21, // 15: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
-	18, // 16: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
-	19, // 17: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
-	1,  // 18: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
-	3,  // 19: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
-	9,  // 20: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
-	11, // 21: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
-	13, // 22: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
-	16, // 23: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
-	2,  // 24: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
-	4,  // 25: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
-	10, // 26: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
-	12, // 27: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
-	14, // 28: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
-	17, // 29: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
-	24, // [24:30] is the sub-list for method output_type
-	18, // [18:24] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	22, // 14: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
+	22, // 15: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
+	19, // 16: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
+	20, // 17: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
+	22, // 18: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
+	1,  // 19: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
+	3,  // 20: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
+	9,  // 21: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
+	11, // 22: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
+	13, // 23: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
+	16, // 24: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
+	18, // 25: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
+	2,  // 26: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
+	4,  // 27: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
+	10, // 28: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
+	12, // 29: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
+	14, // 30: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
+	17, // 31: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
+	19, // 32: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
+	26, // [26:33] is the sub-list for method output_type
+	19, // [19:26] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_admin_proto_init() }
@@ -1475,7 +1565,7 @@ func file_ensign_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_admin_proto_rawDesc), len(file_ensign_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const (
 	AdminService_ReleaseHold_FullMethodName    = "/ensign.v1.AdminService/ReleaseHold"
 	AdminService_ListIdentities_FullMethodName = "/ensign.v1.AdminService/ListIdentities"
 	AdminService_ReadLedger_FullMethodName     = "/ensign.v1.AdminService/ReadLedger"
+	AdminService_FindEntries_FullMethodName    = "/ensign.v1.AdminService/FindEntries"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -44,6 +45,8 @@ type AdminServiceClient interface {
 	// Streams ledger entries in order, each as the log holds it, then the
 	// checkpoint they lead to. This is what `ensign audit` reads.
 	ReadLedger(ctx context.Context, in *ReadLedgerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLedgerResponse], error)
+	// Streams the newest entries that match, oldest first, along an index.
+	FindEntries(ctx context.Context, in *FindEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LedgerEntry], error)
 }
 
 type adminServiceClient struct {
@@ -132,6 +135,25 @@ func (c *adminServiceClient) ReadLedger(ctx context.Context, in *ReadLedgerReque
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadLedgerClient = grpc.ServerStreamingClient[ReadLedgerResponse]
 
+func (c *adminServiceClient) FindEntries(ctx context.Context, in *FindEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LedgerEntry], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[2], AdminService_FindEntries_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FindEntriesRequest, LedgerEntry]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindEntriesClient = grpc.ServerStreamingClient[LedgerEntry]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -149,6 +171,8 @@ type AdminServiceServer interface {
 	// Streams ledger entries in order, each as the log holds it, then the
 	// checkpoint they lead to. This is what `ensign audit` reads.
 	ReadLedger(*ReadLedgerRequest, grpc.ServerStreamingServer[ReadLedgerResponse]) error
+	// Streams the newest entries that match, oldest first, along an index.
+	FindEntries(*FindEntriesRequest, grpc.ServerStreamingServer[LedgerEntry]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -176,6 +200,9 @@ func (UnimplementedAdminServiceServer) ListIdentities(context.Context, *ListIden
 }
 func (UnimplementedAdminServiceServer) ReadLedger(*ReadLedgerRequest, grpc.ServerStreamingServer[ReadLedgerResponse]) error {
 	return status.Errorf(codes.Unimplemented, "method ReadLedger not implemented")
+}
+func (UnimplementedAdminServiceServer) FindEntries(*FindEntriesRequest, grpc.ServerStreamingServer[LedgerEntry]) error {
+	return status.Errorf(codes.Unimplemented, "method FindEntries not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -292,6 +319,17 @@ func _AdminService_ReadLedger_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_ReadLedgerServer = grpc.ServerStreamingServer[ReadLedgerResponse]
 
+func _AdminService_FindEntries_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FindEntriesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).FindEntries(m, &grpc.GenericServerStream[FindEntriesRequest, LedgerEntry]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_FindEntriesServer = grpc.ServerStreamingServer[LedgerEntry]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -325,6 +363,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "ReadLedger",
 			Handler:       _AdminService_ReadLedger_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "FindEntries",
+			Handler:       _AdminService_FindEntries_Handler,
 			ServerStreams: true,
 		},
 	},
