@@ -16,7 +16,7 @@ func routedAlone(s *mesh.Snapshot, sc Scope, host string) bool {
 	if len(s.Routes[host]) == 0 || s.Services[host] != nil {
 		return false
 	}
-	if slices.ContainsFunc(namesakes(s, host), func(other string) bool { return serviceIn(s, sc, other) != nil }) {
+	if slices.ContainsFunc(shortFor(s, host), func(other string) bool { return serviceIn(s, sc, other) != nil }) {
 		return false
 	}
 	return len(routesOf(s, sc, host, routeOnlyPort)) > 0

@@ -48,8 +48,11 @@ func Affects(s *mesh.Snapshot, host string) []string {
 			}
 		}
 	}
-	for _, other := range namesakes(s, host) {
+	for _, other := range shortFor(s, host) {
 		found.Add(other)
+	}
+	for _, name := range allShortNames(s, host) {
+		found.Add(name) // a host may be called like it
 	}
 	delete(found, host)
 	return slices.Sorted(maps.Keys(found))
@@ -83,21 +86,14 @@ func routesTo(spec *networking.VirtualService, host string) bool {
 	})
 }
 
-// namesakes are the hosts that share a name with this one: hosts called like a
-// short name of it, services of which it is a short name, services that have it
-// as their address.
-func namesakes(s *mesh.Snapshot, host string) []string {
+// shortFor are the services that a host is a short name or an address of.
+func shortFor(s *mesh.Snapshot, host string) []string {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return addressed(s, host)
 	}
 	var out []string
-	for _, name := range allShortNames(s, host) {
-		if s.Services[name] != nil || s.Routes[name] != nil {
-			out = append(out, name)
-		}
-	}
 	switch full := "." + s.Config.ClusterDomain; strings.Count(host, ".") {
-	case 0:
+	case 0: // of a service in any namespace
 		for other := range s.Services {
 			if strings.HasPrefix(other, host+".") && strings.HasSuffix(other, ".svc"+full) {
 				out = append(out, other)
