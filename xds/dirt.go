@@ -63,7 +63,7 @@ func (d *dirt) service(host string) {
 			}
 		}
 		for _, other := range build.Affects(snap, host) {
-			d.routes(other)
+			d.covered(other, d.routes) // hosts that are no service too
 		}
 	}
 }

@@ -157,6 +157,16 @@ func routeName(virtualHost string) string {
 	return virtualHost[:max(0, strings.LastIndexByte(virtualHost, '/'))]
 }
 
+// retold is the resource, or its equal in content with other origins, which
+// then takes over what clients have accepted.
+func (r *resource) retold(by *resource) *resource {
+	if slices.Equal(r.origins, by.origins) {
+		return r
+	}
+	by.accepted.Store(r.accepted.Load())
+	return by
+}
+
 // accept notes that a client of this version took the content.
 func (r *resource) accept(version string) {
 	for {

@@ -28,7 +28,8 @@ func newView() *view {
 type tally [kinds]int
 
 // replace takes the resources of old out and puts those of new in, and answers
-// what changed. Content that stays equal keeps its resource.
+// what changed. Content that stays equal is no change, though it may come from
+// other objects by now.
 func (v *view) replace(old, new []*resource) (changed tally) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -48,6 +49,7 @@ func (v *view) replace(old, new []*resource) (changed tally) {
 	for _, r := range new {
 		before := v.byName[r.kind][r.name]
 		if before != nil && before.version == r.version {
+			v.byName[r.kind][r.name] = before.retold(r)
 			continue
 		}
 		if before != nil {
