@@ -57,7 +57,7 @@ func (t translator) inNamespace(m authz.Match) *rbacv3.Principal {
 	case authz.Exact:
 		name = prefixText(t.namespaces() + m.Value + "/sa/")
 	case authz.Suffix:
-		name = matchExpression("spiffe://[^/]+/ns/[^/]*" + regexp.QuoteMeta(m.Value) + "/sa/[^/]+")
+		return named(matchExpression("spiffe://[^/]+/ns/[^/]*" + regexp.QuoteMeta(m.Value) + "/sa/[^/]+"))
 	default: // the beginning of a name, or any
 		name = prefixText(t.namespaces() + m.Value)
 	}
