@@ -74,7 +74,7 @@ func compareViews(t *rapid.T, got, want *scope) {
 		}
 		for _, name := range names {
 			if has[name].version != should[name].version {
-				t.Fatalf("scope %+v: %s %s is out of date: %v, want %v", got.key, kind(k).label(), name, has[name].source, should[name].source)
+				t.Fatalf("scope %+v: %s %s is out of date: %q, want %q", got.key, kind(k).label(), name, has[name].value, should[name].value)
 			}
 		}
 	}

@@ -13,7 +13,8 @@ const routeOnlyPort = 80
 // VirtualService with HTTP routes names it, and no service that the scope sees
 // has it for a short name or an address.
 func routedAlone(s *mesh.Snapshot, sc Scope, host string) bool {
-	if len(s.Routes[host]) == 0 || s.Services[host] != nil {
+	named := slices.ContainsFunc(s.Routes[host], func(r *mesh.VirtualService) bool { return reaches(r.ExportTo, sc.Namespace) })
+	if !named || s.Services[host] != nil {
 		return false
 	}
 	if slices.ContainsFunc(shortFor(s, host), func(other string) bool { return serviceIn(s, sc, other) != nil }) {
