@@ -4,4 +4,21 @@
 // Which function must run again after a change is the caller's business
 // (package xds), so each takes the smallest unit that can change alone: one
 // host, one port, one workload's inbound side.
+//
+// Outbound, for a [Scope]: [Base] once, [Port] for each of [Ports], [Clusters],
+// [Endpoints] and [VirtualHosts] for each host; hosts of equal [Visibility] are
+// built once for several scopes. Inbound: [Inbound] for each group of workloads.
+// Names are Istio's.
+//
+// # What is known to fall short
+//
+//   - Envoy asks a TCP policy with the client's first byte. A client that a policy
+//     denies, and that stays silent, hears what a server says before it is spoken
+//     to; nothing that the client says gets through. (Istio's sidecars have the
+//     same; envoyproxy/envoy#9023.) A pod that the mesh does not know is not
+//     connected at all.
+//   - Protocols are not guessed: a port that names none is TCP, so rules about
+//     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
+//     of the rule decides.
+//   - Captured connections over IPv6 have no listener of their own for HTTP.
 package build
