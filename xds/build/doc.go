@@ -20,5 +20,6 @@
 //   - Protocols are not guessed: a port that names none is TCP, so rules about
 //     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
 //     of the rule decides.
-//   - Captured connections over IPv6 have no listener of their own for HTTP.
+//   - The listeners that capture leads to (15001, 15006) and those of HTTP ports
+//     take IPv4 alone.
 package build
