@@ -114,7 +114,7 @@ func newServices(c config, a *authority, w *world, streams *xds.Server, tracing 
 	}
 	registry := agents.NewRegistry()
 	return &services{
-		authenticator: identity.Combined(byToken, bySVID),
+		authenticator: whenLoaded{world: w, inner: identity.Combined(byToken, bySVID)},
 		signing:       signing,
 		agents:        agents.NewService(registry, a.reports, nodes{w}, log),
 		admin: admin.New(admin.Config{
