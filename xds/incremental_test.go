@@ -76,6 +76,9 @@ func compareViews(t *rapid.T, got, want *scope) {
 			if has[name].version != should[name].version {
 				t.Fatalf("scope %+v: %s %s is out of date: %q, want %q", got.key, kind(k).label(), name, has[name].value, should[name].value)
 			}
+			if !slices.Equal(has[name].origins, should[name].origins) {
+				t.Fatalf("scope %+v: %s %s is of %v, want %v", got.key, kind(k).label(), name, has[name].origins, should[name].origins)
+			}
 		}
 	}
 }

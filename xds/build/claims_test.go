@@ -1,0 +1,101 @@
+package build_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+
+	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/xds/build"
+)
+
+var shop = build.Scope{Namespace: "shop", VHDS: true}
+
+// tcpClusters are the clusters that TCP listeners lead to, by the listener's name.
+func tcpClusters(t *testing.T, s *mesh.Snapshot, port uint32) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, r := range build.Port(s, shop, port) {
+		l, ok := r.Message.(*listenerv3.Listener)
+		if !ok {
+			continue
+		}
+		var tcp tcpv3.TcpProxy
+		if l.FilterChains[0].Filters[0].GetTypedConfig().UnmarshalTo(&tcp) == nil {
+			out[l.Name] = tcp.GetCluster()
+		}
+	}
+	return out
+}
+
+// Nobody takes the address of a service by claiming it too.
+func TestAnAddressIsItsOwners(t *testing.T) {
+	s := load(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: zz-db, namespace: shop}
+spec: {clusterIP: 10.96.0.1, ports: [{name: tcp, port: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.2, ports: [{name: http, port: 5432}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: thief, namespace: evil}
+spec:
+  hosts: [aa.example.com]
+  addresses: [10.96.0.1, 10.96.0.2, 10.96.0.3]
+  resolution: STATIC
+  ports: [{name: tcp, number: 5432, protocol: TCP}]
+`)
+	got := tcpClusters(t, s, 5432)
+	want := map[string]string{
+		"10.96.0.1_5432": "outbound|5432||zz-db.shop.svc.cluster.local",
+		"10.96.0.3_5432": "outbound|5432||aa.example.com",
+	}
+	if len(got) != len(want) || got["10.96.0.1_5432"] != want["10.96.0.1_5432"] || got["10.96.0.3_5432"] != want["10.96.0.3_5432"] {
+		t.Errorf("listeners lead to %v, want %v", got, want)
+	}
+}
+
+// A headless service listens on its own pods' addresses, not on others'.
+func TestHeadlessServiceClaimsNoForeignPods(t *testing.T) {
+	s := load(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: peers, namespace: evil}
+spec: {clusterIP: None, ports: [{name: tcp, port: 5432}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: victim, namespace: shop}
+spec: {serviceAccountName: a, containers: [{name: app, image: app}]}
+status: {phase: Running, podIP: 10.0.0.1}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: own, namespace: evil}
+spec: {serviceAccountName: a, containers: [{name: app, image: app}]}
+status: {phase: Running, podIP: 10.0.0.2}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: peers-1, namespace: evil, labels: {kubernetes.io/service-name: peers}}
+addressType: IPv4
+ports: [{name: tcp, port: 5432}]
+endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}]
+`)
+	var names []string
+	for name := range tcpClusters(t, s, 5432) {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if want := "10.0.0.2_5432 10.0.0.3_5432"; strings.Join(names, " ") != want {
+		t.Errorf("listeners %v, want %s", names, want)
+	}
+}
