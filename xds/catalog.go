@@ -75,16 +75,20 @@ func (c *catalog) update(snap *mesh.Snapshot, ch mesh.ChangeSet) (changed tally)
 	return changed
 }
 
-// unit is the unit for a scope, shared with the scopes that see the same. c.mu is held.
+// unit is the unit for a scope, shared with the scopes that see the same; nil
+// if it could not be built. c.mu is held.
 func (c *catalog) unit(id unitID, sc build.Scope) *unit {
 	if id.part == ports || id.part == base {
-		return &unit{resources: c.encodeAll(c.make.unit(c.snap, id, sc))}
+		return c.built(id, sc, build.Visibility{})
 	}
 	visibility := visible(c.snap, id, sc)
 	if u := c.cache[id][visibility]; u != nil {
 		return u
 	}
-	u := &unit{visibility: visibility, resources: c.encodeAll(c.make.unit(c.snap, id, sc))}
+	u := c.built(id, sc, visibility)
+	if u == nil {
+		return nil
+	}
 	if c.cache[id] == nil {
 		c.cache[id] = map[build.Visibility]*unit{}
 	}
@@ -163,7 +167,7 @@ func (c *catalog) join(in *mesh.Inbound) *group {
 	g := c.groups[in]
 	if g == nil {
 		g = &group{inbound: in, epoch: c.epoch.Load(), view: newView()}
-		g.view.replace(nil, c.encodeAll(c.make.inbound(c.snap, in)))
+		g.view.replace(nil, c.inbound(in))
 		c.groups[in] = g
 	}
 	g.streams++

@@ -5,7 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // metrics are the server's counters.
 type metrics struct {
 	builds, encodes, sentBytes *prometheus.CounterVec
-	pushes                     prometheus.Counter
+	pushes, panics             prometheus.Counter
 	responses, nacks           *prometheus.CounterVec
 	unknown, rejected          *prometheus.CounterVec
 	delayed                    prometheus.Counter
@@ -20,6 +20,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		encodes:   counters("encodes_total", "Resources encoded, by type. One resource is encoded once for all proxies.", "type"),
 		sentBytes: counters("sent_bytes_total", "Bytes of responses handed to streams, by type.", "type"),
 		pushes:    prometheus.NewCounter(prometheus.CounterOpts{Name: "ensign_xds_pushes_total", Help: "Snapshots of the mesh that were taken over."}),
+		panics:    prometheus.NewCounter(prometheus.CounterOpts{Name: "ensign_xds_build_panics_total", Help: "Parts of the configuration that could not be built because of a fault in Ensign; what was in force stays."}),
 		responses: counters("responses_total", "Responses sent, by type.", "type"),
 		nacks:     counters("nacks_total", "Responses that a client refused, by type.", "type"),
 		unknown:   counters("unknown_type_requests_total", "Requests for types that are not served, answered empty.", "type"),
@@ -38,7 +39,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			vec.WithLabelValues(t.label)
 		}
 	}
-	reg.MustRegister(m.builds, m.encodes, m.sentBytes, m.pushes, m.responses, m.nacks, m.unknown,
+	reg.MustRegister(m.builds, m.encodes, m.sentBytes, m.pushes, m.panics, m.responses, m.nacks, m.unknown,
 		m.rejected, m.delayed, m.streams, m.holds, m.scopes, m.acks)
 	return m
 }

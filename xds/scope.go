@@ -78,7 +78,7 @@ func (s *scope) rebuild(ids map[unitID]struct{}, make func(unitID, build.Scope) 
 	var old, new []*resource
 	for id := range ids {
 		before, after := s.units[id], make(id, s.key)
-		if before == after {
+		if before == after || after == nil { // what can't be built stays as it was
 			continue
 		}
 		if before != nil {
