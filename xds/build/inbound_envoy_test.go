@@ -35,6 +35,7 @@ type sidecar struct {
 	control *control
 	snap    *mesh.Snapshot
 	address string
+	admin   string                 // URL of Envoy's admin interface
 	configs map[string]*tls.Config // of clients, by SPIFFE ID
 }
 
@@ -47,7 +48,7 @@ func startSidecar(t testing.TB, in *mesh.Inbound) *sidecar {
 	s.control, address = startControl(t)
 	s.control.serve(typeSecret, s.secrets(webID)...)
 	s.take(t, in)
-	startEnvoy(t, address)
+	s.admin = startEnvoy(t, address)
 	return s
 }
 
