@@ -18,7 +18,7 @@ func catchAll(c *mesh.Config) *routev3.VirtualHost {
 	if c.Passthrough {
 		name, route = "allow_any", &routev3.Route{Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: passthroughCluster},
-			Timeout:          durationpb.New(0), MaxStreamDuration: grpcTimeout(nil),
+			Timeout:          durationpb.New(0), MaxGrpcTimeout: grpcTimeout(nil),
 		}}}
 	}
 	route.Name = name

@@ -100,10 +100,10 @@ func defaultRoute(host string, port uint32) *routev3.Route {
 	return &routev3.Route{
 		Name: "default", Match: anyPath(),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier:  &routev3.RouteAction_Cluster{Cluster: clusterName(port, "", host)},
-			Timeout:           durationpb.New(0),
-			MaxStreamDuration: grpcTimeout(nil),
-			RetryPolicy:       retries(nil),
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterName(port, "", host)},
+			Timeout:          durationpb.New(0),
+			MaxGrpcTimeout:   grpcTimeout(nil),
+			RetryPolicy:      retries(nil),
 		}},
 	}
 }

@@ -14,7 +14,7 @@ func (r routing) forward(out *routev3.Route) {
 	if r.in.GetTimeout() != nil {
 		action.Timeout = r.in.GetTimeout()
 	}
-	action.MaxStreamDuration = grpcTimeout(r.in.GetTimeout())
+	action.MaxGrpcTimeout = grpcTimeout(r.in.GetTimeout())
 	r.mirror(action)
 	rewrite(action, r.in.GetRewrite())
 	if host := hostHeader(r.in.GetHeaders()); host != "" {
@@ -61,12 +61,14 @@ func (r routing) split(dests []*networking.HTTPRouteDestination) *routev3.Weight
 	return out
 }
 
-// grpcTimeout honours a gRPC client's own timeout, up to the route's; nil: without limit.
-func grpcTimeout(limit *durationpb.Duration) *routev3.RouteAction_MaxStreamDuration {
+// grpcTimeout honours a gRPC client's own timeout, up to the route's; nil: without
+// limit. It goes into the older field, max_grpc_timeout: a route that carries the
+// newer max_stream_duration makes Envoy ignore the route's timeout altogether.
+func grpcTimeout(limit *durationpb.Duration) *durationpb.Duration {
 	if limit == nil {
-		limit = durationpb.New(0)
+		return durationpb.New(0)
 	}
-	return &routev3.RouteAction_MaxStreamDuration{GrpcTimeoutHeaderMax: limit}
+	return limit
 }
 
 // mirror copies requests to others, whose answers are dropped.
