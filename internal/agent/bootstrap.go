@@ -33,7 +33,11 @@ func (s *settings) bootstrap() ([]byte, error) {
 				"api_type": "DELTA_GRPC", "transport_api_version": "V3",
 				// The node is some 60 KB; once a stream is enough.
 				"set_node_on_first_message_only": true,
-				"grpc_services":                  []tree{{"envoy_grpc": tree{"cluster_name": clusterADS}}},
+				"grpc_services": []tree{{"envoy_grpc": tree{"cluster_name": clusterADS, "retry_policy": tree{
+					// By itself Envoy comes back after up to 30 s, to a control plane that
+					// was away for a moment; both ends are jittered.
+					"retry_back_off": tree{"base_interval": "0.5s", "max_interval": "5s"},
+				}}}},
 			},
 			"lds_config": ads,
 			"cds_config": ads,
