@@ -42,15 +42,17 @@ func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 	return stats, lines.Err()
 }
 
-// shares are parts of a counter that Envoy counts again under its whole.
-var shares = []string{".external.", ".internal.", ".canary."}
+// leftOut are parts of a counter that Envoy counts again under its whole, and
+// the clusters of the agent's sockets, which carry no traffic of the mesh.
+var leftOut = []string{".external.", ".internal.", ".canary.", "cluster.xds-grpc.", "cluster.sds-grpc."}
 
-// Sum adds all stats whose name ends in .suffix, each event once.
+// Sum adds all stats of the mesh's traffic whose name ends in .suffix, each
+// event once.
 func (s Stats) Sum(suffix string) int64 {
 	var sum int64
 	for name, value := range s {
-		share := slices.ContainsFunc(shares, func(part string) bool { return strings.Contains(name, part) })
-		if strings.HasSuffix(name, "."+suffix) && !share {
+		out := slices.ContainsFunc(leftOut, func(part string) bool { return strings.Contains(name, part) })
+		if strings.HasSuffix(name, "."+suffix) && !out {
 			sum += value
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 func TestStatsSumBySuffix(t *testing.T) {
-	s := Stats{"listener.0.0.0.0_15006.ssl.handshake": 3, "cluster.outbound|80||a.ssl.handshake": 4, "ssl.handshake_other": 9, "x.ssl.handshakes": 1, "cluster.a.internal.ssl.handshake": 4}
+	s := Stats{"listener.0.0.0.0_15006.ssl.handshake": 3, "cluster.outbound|80||a.ssl.handshake": 4, "ssl.handshake_other": 9, "x.ssl.handshakes": 1, "cluster.a.internal.ssl.handshake": 4, "cluster.xds-grpc.ssl.handshake": 2}
 	if got := s.Sum("ssl.handshake"); got != 7 {
 		t.Errorf("got %d, want 7", got)
 	}

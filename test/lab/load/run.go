@@ -19,15 +19,17 @@ type Report struct {
 	Sent int `json:"sent"`
 	OK   int `json:"ok"`
 	// Failed is Sent less OK.
-	Failed      int            `json:"failed"`
-	Statuses    map[string]int `json:"statuses"`
-	Errors      map[string]int `json:"errors,omitempty"`
-	Names       map[string]int `json:"names,omitempty"`
-	Connections int            `json:"connections"`
-	Seconds     float64        `json:"seconds"`
-	P50         time.Duration  `json:"p50_ns"`
-	P99         time.Duration  `json:"p99_ns"`
-	Max         time.Duration  `json:"max_ns"`
+	Failed   int            `json:"failed"`
+	Statuses map[string]int `json:"statuses"`
+	Errors   map[string]int `json:"errors,omitempty"`
+	Names    map[string]int `json:"names,omitempty"`
+	// Samples is the first body of each status but 200, cut short.
+	Samples     map[string]string `json:"samples,omitempty"`
+	Connections int               `json:"connections"`
+	Seconds     float64           `json:"seconds"`
+	P50         time.Duration     `json:"p50_ns"`
+	P99         time.Duration     `json:"p99_ns"`
+	Max         time.Duration     `json:"max_ns"`
 }
 
 // Run carries out a plan. A request that ctx's end cuts off is not counted. An
@@ -45,7 +47,7 @@ func Run(ctx context.Context, p Plan) (Report, error) {
 	start := time.Now()
 	tickets := make(chan struct{})
 	go t.issue(ctx, tickets)
-	tally := tally{report: Report{Statuses: map[string]int{}, Errors: map[string]int{}, Names: map[string]int{}}}
+	tally := tally{report: Report{Statuses: map[string]int{}, Errors: map[string]int{}, Names: map[string]int{}, Samples: map[string]string{}}}
 	var workers sync.WaitGroup
 	for range t.Workers {
 		workers.Go(func() { t.work(tickets, &tally) })
@@ -105,7 +107,11 @@ func (t *tally) add(a Answer, err error, name func([]byte) string) {
 		return
 	}
 	t.took = append(t.took, a.Took)
-	t.report.Statuses[strconv.Itoa(a.Status)]++
+	status := strconv.Itoa(a.Status)
+	t.report.Statuses[status]++
+	if a.Status != 200 && t.report.Samples[status] == "" {
+		t.report.Samples[status] = string(a.Body[:min(len(a.Body), 300)])
+	}
 	if a.Status == 200 {
 		t.report.OK++
 		if name != nil {
@@ -149,7 +155,11 @@ func reason(err error) string {
 
 // String is the report in one line.
 func (r Report) String() string {
-	return fmt.Sprintf("%d sent, %d ok, %d failed, %d connections, p50 %s, p99 %s, max %s, statuses %v, errors %v",
+	line := fmt.Sprintf("%d sent, %d ok, %d failed, %d connections, p50 %s, p99 %s, max %s, statuses %v, errors %v",
 		r.Sent, r.OK, r.Failed, r.Connections, r.P50.Round(10*time.Microsecond), r.P99.Round(10*time.Microsecond),
 		r.Max.Round(10*time.Microsecond), r.Statuses, r.Errors)
+	if len(r.Samples) > 0 {
+		line += fmt.Sprintf(", bodies %q", r.Samples)
+	}
+	return line
 }
