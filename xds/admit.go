@@ -44,6 +44,11 @@ func admit(snap *mesh.Snapshot, caller identity.Caller, n node, now time.Time) (
 		return nil, refuse(codes.PermissionDenied, "account", "service account %s/%s does not exist; create it, or reconnect as the account of pod %s", account.Namespace, account.Name, n.pod)
 	}
 	w := snap.Workloads[n.pod]
+	// A proof that is bound to a pod ends with it: another pod of the same name
+	// has another UID.
+	if caller.Pod != "" && (w == nil || w.UID != caller.PodUID) {
+		return nil, refuse(codes.PermissionDenied, "pod_gone", "pod %s, which the stream's proof is bound to, does not exist any more; reconnect with a proof of the pod that does", n.pod)
+	}
 	if w != nil && w.Account != account {
 		return nil, refuse(codes.PermissionDenied, "identity", "pod %s runs as %s; the stream is proven for %s", n.pod, w.Account, account)
 	}

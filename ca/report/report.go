@@ -36,7 +36,7 @@ type Report struct {
 const (
 	maxText         = 1 << 10
 	maxHex          = 64 // a SHA-256
-	maxFingerprints = 1024
+	maxFingerprints = 64
 )
 
 // trim cuts the one free text, which is Envoy's and may be of any length.

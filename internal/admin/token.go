@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func (s *Service) CreateToken(ctx context.Context, r *ensignv1.CreateTokenReques
 	if r.Pod != "" {
 		object += " pod " + r.Pod
 	}
-	detail := fmt.Sprintf("jti %s audience %s expires %s", token.ID, r.Audience, token.Expires.UTC().Format(time.RFC3339))
+	detail := fmt.Sprintf("jti %s audience %q expires %s", token.ID, cmp.Or(r.Audience, satoken.DefaultAudience), token.Expires.UTC().Format(time.RFC3339))
 	if err := s.record(ctx, actor, "create", object, detail); err != nil {
 		return nil, err
 	}

@@ -133,7 +133,8 @@ func TestWhoMayReport(t *testing.T) {
 		{"nothing in it", &ensignv1.ConnectRequest{}, nil, codes.InvalidArgument},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, client := serve(t, &shelf{})
+			store := &shelf{}
+			_, client := serve(t, store)
 			stream := connect(t, client)
 			stream.Send(c.first)
 			if c.then != nil {
@@ -145,6 +146,11 @@ func TestWhoMayReport(t *testing.T) {
 			}
 			if status.Code(err) != c.want {
 				t.Errorf("%v, want %v", err, c.want)
+			}
+			for _, r := range store.reports {
+				if r.Namespace+"/"+r.Pod != "shop/web-1" {
+					t.Errorf("a refused report of %s/%s was stored", r.Namespace, r.Pod)
+				}
 			}
 		})
 	}

@@ -93,14 +93,11 @@ func (s *Service) receive(stream ensignv1.AgentService_ConnectServer, caller ide
 		if err := limit.Wait(ctx); err != nil {
 			return status.FromContextError(err).Err()
 		}
-		reporter, err := s.store(ctx, caller, message.GetReport())
+		reporter, err := s.store(ctx, caller, name, message.GetReport())
 		if err != nil {
 			return err
 		}
-		if name != reporter {
-			if name != "" {
-				return status.Errorf(codes.PermissionDenied, "this stream reports for %s; open another for %s", name, reporter)
-			}
+		if name == "" {
 			name = reporter
 			s.registry.add(name, live)
 		}
@@ -113,14 +110,26 @@ func (s *Service) receive(stream ensignv1.AgentService_ConnectServer, caller ide
 	}
 }
 
-// store keeps one report, after it is clear that the caller may speak for the pod.
-func (s *Service) store(ctx context.Context, caller identity.Caller, r *ensignv1.Report) (string, error) {
+// refusal keeps the code of an error that has one.
+func refusal(err error) error {
+	if coded, ok := status.FromError(err); ok {
+		return coded.Err()
+	}
+	return status.Error(codes.PermissionDenied, err.Error())
+}
+
+// store keeps one report, after it is clear that the caller may speak for the
+// pod, and that it is the one that the stream is bound to, if it is yet.
+func (s *Service) store(ctx context.Context, caller identity.Caller, bound string, r *ensignv1.Report) (string, error) {
 	if r == nil {
 		return "", status.Error(codes.InvalidArgument, "the message holds neither a report nor an answer")
 	}
 	namespace, pod, err := s.nodes.Pod(caller, r.NodeId)
 	if err != nil {
-		return "", status.Error(codes.PermissionDenied, err.Error())
+		return "", refusal(err)
+	}
+	if bound != "" && bound != namespace+"/"+pod {
+		return "", status.Errorf(codes.PermissionDenied, "this stream reports for %s; open another for %s/%s", bound, namespace, pod)
 	}
 	if err := s.reports.Put(ctx, toStore(r, caller, namespace, pod)); err != nil {
 		s.log.ErrorContext(ctx, "report not stored", "pod", namespace+"/"+pod, "error", err)

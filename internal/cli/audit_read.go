@@ -40,6 +40,9 @@ func readLedger(ctx context.Context, admin ensignv1.AdminServiceClient, from, li
 	var checkpoint *ensignv1.LedgerCheckpoint
 	for {
 		part, err := stream.Recv()
+		if errors.Is(err, io.EOF) && checkpoint == nil {
+			return nil, errors.New("the record ended without its checkpoint: ask again")
+		}
 		if errors.Is(err, io.EOF) {
 			return checkpoint, nil
 		}

@@ -44,7 +44,7 @@ func newAuditVerify(g *globals) *cobra.Command {
 					return err
 				}
 				if save != "" {
-					if err := os.WriteFile(save, []byte(answer.Checkpoint), 0o644); err != nil {
+					if err := replaceFile(save, answer.Checkpoint); err != nil {
 						return fmt.Errorf("saving the checkpoint: %w", err)
 					}
 				}

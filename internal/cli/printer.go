@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"sigs.k8s.io/yaml"
 )
@@ -51,10 +52,30 @@ func (p printer) table(header row, rows []row) error {
 	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
 	for _, r := range append([]row{header}, rows...) {
 		if len(r) > 0 {
-			fmt.Fprintln(w, strings.Join(r, "\t"))
+			fmt.Fprintln(w, strings.Join(r.plain(), "\t"))
 		}
 	}
 	return w.Flush()
+}
+
+// plain takes out of each cell what would steer a terminal: much of what is shown
+// was said by proxies.
+func (r row) plain() []string {
+	cells := make([]string, len(r))
+	for i, cell := range r {
+		cells[i] = printable(cell)
+	}
+	return cells
+}
+
+// printable replaces control characters, line ends among them.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) {
+			return r
+		}
+		return '\uFFFD'
+	}, text)
 }
 
 // stamp is RFC 3339 in UTC, "" for no time.

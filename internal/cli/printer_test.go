@@ -40,6 +40,20 @@ func TestPrint(t *testing.T) {
 	}
 }
 
+func TestATableDoesNotSteerTheTerminal(t *testing.T) {
+	var out bytes.Buffer
+	p, err := newPrinter(&out, "table")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.print(nil, row{"ENVOY"}, []row{{"1.40\x1b[2K\x07\nforged line"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "ENVOY\n1.40\uFFFD[2K\uFFFD\uFFFDforged line\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
 func TestAnUnknownFormatIsWrongUse(t *testing.T) {
 	_, err := newPrinter(&bytes.Buffer{}, "xml")
 	var usage *usageError

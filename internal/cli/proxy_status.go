@@ -103,19 +103,19 @@ func printTroubles(p printer, status meshStatus) error {
 	for _, proxy := range status.Proxies {
 		for _, t := range proxy.Types {
 			for _, r := range t.Rejections {
-				fmt.Fprintf(p.out, "\n%s refused %s %s: %s\n", proxy.Name, t.Type, r.Resource, r.Error)
+				fmt.Fprintf(p.out, "\n%s refused %s %s: %s\n", proxy.Name, t.Type, printable(r.Resource), printable(r.Error))
 				if len(r.Origins) > 0 {
 					fmt.Fprintf(p.out, "  made of: %s\n", strings.Join(r.Origins, ", "))
 				}
 			}
 		}
 		if proxy.SecretError != "" {
-			fmt.Fprintf(p.out, "\n%s refused a secret: %s\n", proxy.Name, proxy.SecretError)
+			fmt.Fprintf(p.out, "\n%s refused a secret: %s\n", proxy.Name, printable(proxy.SecretError))
 		}
 	}
 	for _, h := range status.Holds {
 		fmt.Fprintf(p.out, "\nheld back from Envoy %s since %s: %s %s\n  refused by: %s\n  because: %s\n  made of: %s\n  to send it all the same: ensign proxy release %s\n",
-			h.EnvoyVersion, h.Since, h.Type, h.Resource, strings.Join(h.RefusedBy, ", "), h.Error, strings.Join(h.Origins, ", "), h.Resource)
+			printable(h.EnvoyVersion), h.Since, h.Type, printable(h.Resource), strings.Join(h.RefusedBy, ", "), printable(h.Error), strings.Join(h.Origins, ", "), h.Resource)
 	}
 	return nil
 }

@@ -2,10 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,8 +45,8 @@ func newTokenCreate(g *globals) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := replaceSecret(out, made.Token); err != nil {
-					return err
+				if err := replaceFile(out, made.Token); err != nil {
+					return fmt.Errorf("writing the token: %w", err)
 				}
 				answer := tokenCreated{TokenID: made.TokenId, ExpiresAt: stamp(made.ExpiresAt.AsTime()), File: out}
 				return p.print(answer, row{"TOKEN ID", "EXPIRES", "FILE"}, []row{{answer.TokenID, answer.ExpiresAt, answer.File}})
@@ -64,25 +61,4 @@ func newTokenCreate(g *globals) *cobra.Command {
 	flags.DurationVar(&ttl, "ttl", time.Hour, "how long the token is valid, at most 24h")
 	flags.StringVar(&out, "out", "", "file to write, of mode 0600; replaced atomically if it exists")
 	return cmd
-}
-
-// replaceSecret puts a secret at path in one step, so that a reader sees the old
-// or the new one. A file that exists keeps its owner: the agent's user.
-func replaceSecret(path, text string) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".token-")
-	if err != nil {
-		return fmt.Errorf("writing the token: %w", err)
-	}
-	defer os.Remove(file.Name())
-	if err := keepOwner(file, path); err != nil {
-		return errors.Join(fmt.Errorf("writing the token: %w", err), file.Close())
-	}
-	_, err = file.WriteString(text)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("writing the token: %w", err)
-	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("writing the token: %w", err)
-	}
-	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -40,8 +41,8 @@ func openAuthority(ctx context.Context, c config, log *slog.Logger, reg promethe
 			err = errors.Join(err, a.close())
 		}
 	}()
-	if err := os.MkdirAll(c.data, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data folder: %w", err)
+	if err := claimFolder(c.data); err != nil {
+		return nil, err
 	}
 	if a.keys, err = keystore.Open(filepath.Join(c.data, "keys"), c.kek); err != nil {
 		return nil, fmt.Errorf("opening the key store: %w", err)
@@ -67,6 +68,25 @@ func openAuthority(ctx context.Context, c config, log *slog.Logger, reg promethe
 		return nil, fmt.Errorf("starting the CA: %w", err)
 	}
 	return a, nil
+}
+
+// claimFolder makes the data folder, or refuses one that others may write to:
+// they could replace the bundle that agents trust, or the admin socket.
+func claimFolder(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("making the data folder: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("looking at the data folder: %w", err)
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("others may write to the data folder %s (mode %04o): run `chmod go-w %s`", path, info.Mode().Perm(), path)
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("the data folder %s belongs to uid %d, ensignd runs as %d: run it as its owner, or chown the folder", path, owner.Uid, os.Geteuid())
+	}
+	return nil
 }
 
 // tokenKey signs the tokens of `ensign token create`.

@@ -97,7 +97,7 @@ func (f Flags) validate() (config, error) {
 	if err := c.logLevel.UnmarshalText([]byte(f.LogLevel)); err != nil {
 		return config{}, fmt.Errorf("--log-level %q: want debug, info, warn or error", f.LogLevel)
 	}
-	if c.profile, err = ca.NewProfile(ca.ProfileConfig{Lifetime: f.SVIDLife, Short: true}); err != nil {
+	if c.profile, err = ca.NewProfile(ca.ProfileConfig{Lifetime: f.SVIDLife, MaxLifetime: f.SVIDLife, Short: true}); err != nil {
 		return config{}, fmt.Errorf("--svid-ttl: %w", err)
 	}
 	if c.kek, err = f.loadKEK(c.data); err != nil {

@@ -64,7 +64,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	services.register(network)
 	local := grpc.NewServer(grpc.Creds(peercred.Credentials(uint32(os.Geteuid()), 0)))
 	ensignv1.RegisterAdminServiceServer(local, services.admin)
-	health := newHealthServer(readiness{authority: authority, xds: streams}, reg)
+	health := newHealthServer(readiness{authority: authority, xds: streams}, reg, log)
 
 	listeners, err := listen(ctx, c)
 	if err != nil {

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"sync/atomic"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds"
@@ -46,9 +49,9 @@ func (w *world) Pod(namespace, name string) (identity.Pod, bool) {
 	return identity.Pod{UID: workload.UID, Account: workload.Account.Name, Node: workload.Node}, true
 }
 
-// nodes tells an agent's pod from its node ID, by the rules of the xDS server.
-// A pod that the mesh does not know (yet) may report as well, inside the
-// caller's namespace: its SVID is in use all the same.
+// nodes tells an agent's pod from its node ID, by the rules of the xDS server, and
+// more strictly: reports are evidence and take room, so a pod that the mesh does
+// not know (yet) has none.
 type nodes struct{ world *world }
 
 // Pod implements agents.Nodes.
@@ -58,5 +61,11 @@ func (n nodes) Pod(caller identity.Caller, nodeID string) (namespace, pod string
 		return "", "", errNotReady
 	}
 	key, err := xds.Admit(snapshot, caller, nodeID)
-	return key.Namespace, key.Name, err
+	if err != nil {
+		return "", "", err
+	}
+	if snapshot.Workloads[key] == nil {
+		return "", "", status.Errorf(codes.Unavailable, "pod %s is not in the mesh yet; report again when it is", key)
+	}
+	return key.Namespace, key.Name, nil
 }

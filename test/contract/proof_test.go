@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"math/big"
 	"net/url"
 	"slices"
@@ -103,6 +104,26 @@ func TestWhoIsRefused(t *testing.T) {
 				t.Errorf("%v, want %v %q", err, c.want, c.reason)
 			}
 		})
+	}
+}
+
+func TestTheAskedLifeIsClipped(t *testing.T) {
+	e := start(t, "--svid-ttl", "1h")
+	for asked, longest := range map[int64]time.Duration{60: time.Minute, 30 * 86400: time.Hour, 0: time.Hour} {
+		_, csr := request(t, &x509.CertificateRequest{})
+		answer, err := istioca.NewIstioCertificateServiceClient(e.dial()).CreateCertificate(
+			with(t.Context(), e.token("web", "web-1")), &istioca.IstioCertificateRequest{Csr: csr, ValidityDuration: asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		block, _ := pem.Decode([]byte(answer.CertChain[0]))
+		leaf, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := time.Until(leaf.NotAfter); left > longest || left < longest-10*time.Second {
+			t.Errorf("asked for %d s, got %v, want %v", asked, left, longest)
+		}
 	}
 }
 
