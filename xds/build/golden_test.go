@@ -1,7 +1,6 @@
 package build_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -10,49 +9,18 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/protobuf/encoding/protojson"
 	"sigs.k8s.io/yaml"
 
-	"github.com/ensign-mesh/ensign/mesh"
-	"github.com/ensign-mesh/ensign/mesh/manifest"
+	"github.com/ensign-mesh/ensign/test/meshgen"
 	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-var trustDomain = spiffeid.RequireTrustDomainFromString("cluster.local")
+var trustDomain = meshgen.TrustDomain
 
-// load is the snapshot of the given YAML, which must have no problem.
-func load(t testing.TB, text string) *mesh.Snapshot {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "mesh.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	source, err := manifest.New(manifest.Config{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	var snap *mesh.Snapshot
-	err = source.Run(ctx, func(u mesh.Update, _ []mesh.Problem) {
-		defer cancel()
-		if snap != nil {
-			return
-		}
-		var problems []mesh.Problem
-		snap, _, problems = mesh.NewBuilder(trustDomain).Apply(u)
-		for _, p := range problems {
-			t.Errorf("%s %s: %s", p.Ref, p.Field, p.Message)
-		}
-	})
-	if err != nil || snap == nil {
-		t.Fatalf("loading: %v", err)
-	}
-	return snap
-}
+var load = meshgen.Load
 
 // show is resources as people read them.
 func show(t testing.TB, resources []build.Resource) string {
