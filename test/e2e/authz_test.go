@@ -37,8 +37,11 @@ func TestAuthorizationOfHTTP(t *testing.T) {
 			"spec:\n  selector: {matchLabels: {app: catalog}}\n  action: DENY\n  rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/storefront]}}]}]\n", 200, 403, 200, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			// The case before must be gone, or it could pass for this one.
+			holds(t, l, probe{from: "reader", url: books, want: 200}, probe{from: "storefront", url: books, want: 200})
 			if test.policy != "" {
 				apply(t, l, test.policy)
+				inForce(t, l)
 			}
 			holds(t, l,
 				probe{from: "reader", url: books, want: test.reader},
@@ -63,8 +66,10 @@ func TestAuthorizationOfTCP(t *testing.T) {
 		{"an HTTP rule allows no TCP", policy("echo", "ALLOW", "  rules: [{to: [{operation: {methods: [GET]}}]}]\n"), false, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			eventually(t, func() error { return say(t.Context(), l.Pod("reader"), "echo.stock:7000") })
 			if test.policy != "" {
 				apply(t, l, test.policy)
+				inForce(t, l)
 			}
 			eventually(t, func() error {
 				for from, want := range map[string]bool{"reader": test.reader, "storefront": test.storefront} {

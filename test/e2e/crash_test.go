@@ -67,6 +67,7 @@ func TestKilledEnvoyUnderLoad(t *testing.T) {
 	victim := l.Pod("mover-a")
 	agent := victim.Agent()
 	loads := background(t, l.Pod("reader"), books)
+	time.Sleep(500 * time.Millisecond)
 	pid := envoyOf(t, victim)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -83,6 +84,10 @@ func TestKilledEnvoyUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, l, probe{from: "reader", url: "http://mover.stock:9080/", want: 200})
+	if now := envoyOf(t, victim); now == pid {
+		t.Errorf("the dead Envoy %d is still the pod's", pid)
+	}
+	time.Sleep(500 * time.Millisecond)
 	for _, r := range loads() {
 		if r.Failed > 0 || r.Sent == 0 {
 			t.Errorf("requests to another pod: %v", r)

@@ -145,6 +145,14 @@ func apply(t *testing.T, l *lab.Lab, text string) {
 	})
 }
 
+// inForce waits until what was written has been read and acknowledged by all.
+func inForce(t *testing.T, l *lab.Lab) {
+	t.Helper()
+	// ensignd waits 100 ms for a folder to come to rest.
+	time.Sleep(300 * time.Millisecond)
+	allSynced(t, l)
+}
+
 // eventually waits until check is content, and fails with its last complaint.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()

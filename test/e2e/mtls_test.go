@@ -51,8 +51,11 @@ func TestPeerAuthenticationModes(t *testing.T) {
 		{"port strict under disable", "selector: {matchLabels: {app: catalog}}, mtls: {mode: DISABLE}, portLevelMtls: {9080: {mode: STRICT}}", refused, readerID},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			// The case before must be gone, or it could pass for this one.
+			holds(t, l, probe{from: "outsider", url: plain, want: 200}, probe{from: "reader", url: books, want: 200, caller: readerID})
 			if test.spec != "" {
 				apply(t, l, "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: mode, namespace: stock}\nspec: {"+test.spec+"}\n")
+				inForce(t, l)
 			}
 			holds(t, l,
 				probe{from: "outsider", url: plain, want: test.plain},

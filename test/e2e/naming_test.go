@@ -72,7 +72,9 @@ func TestEndpointsMoveToAnotherAccountUnderLoad(t *testing.T) {
 		})
 	}
 	time.Sleep(time.Second)
-	noneFailed(t, l, zero, loads())
+	// A connection that was in the making when its endpoint went is counted, and
+	// its request goes to the next: that is a move, not a fault.
+	noneFailed(t, l, zero, loads(), "upstream_cx_connect_fail")
 }
 
 // background loads a URL on fresh and on kept connections; the function that it
@@ -97,8 +99,8 @@ func background(t *testing.T, from *lab.Pod, url string) func() []load.Report {
 }
 
 // noneFailed wants an honest zero: no failed request, and no fault that an Envoy
-// counted and a client did not see.
-func noneFailed(t *testing.T, l *lab.Lab, before lab.Zero, reports []load.Report) {
+// counted and a client did not see, but for the counters that are excused.
+func noneFailed(t *testing.T, l *lab.Lab, before lab.Zero, reports []load.Report, excused ...string) {
 	t.Helper()
 	for _, r := range reports {
 		t.Log(r)
@@ -112,7 +114,7 @@ func noneFailed(t *testing.T, l *lab.Lab, before lab.Zero, reports []load.Report
 	}
 	delta := after.Since(before)
 	t.Logf("every Envoy meanwhile:\n%s", delta)
-	if faults := delta.Faults(); len(faults) > 0 {
+	if faults := delta.Faults(excused...); len(faults) > 0 {
 		t.Errorf("faults behind the clients' back: %s", strings.Join(faults, "; "))
 	}
 }

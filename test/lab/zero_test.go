@@ -27,6 +27,9 @@ func TestZeroSinceAndFaults(t *testing.T) {
 	if got := delta.Faults(); !slices.Equal(got, []string{"a: upstream_rq_5xx 1", "new: ssl.fail_verify_san 1"}) {
 		t.Errorf("faults: %v", got)
 	}
+	if got := delta.Faults("upstream_rq_5xx"); len(got) != 1 {
+		t.Errorf("faults but the excused: %v", got)
+	}
 	if table := delta.String(); len(strings.Split(table, "\n")) != 3 {
 		t.Errorf("table:\n%s", table)
 	}
