@@ -37,11 +37,12 @@ type sidecar struct {
 	address string
 	admin   string                 // URL of Envoy's admin interface
 	configs map[string]*tls.Config // of clients, by SPIFFE ID
+	edits   []func(*listenerv3.Filter)
 }
 
-func startSidecar(t testing.TB, in *mesh.Inbound) *sidecar {
+func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filter)) *sidecar {
 	s := &sidecar{
-		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t), configs: map[string]*tls.Config{},
+		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t), configs: map[string]*tls.Config{}, edits: edits,
 		snap: &mesh.Snapshot{TrustDomain: spiffeid.RequireTrustDomainFromString("td"), Config: &mesh.Config{Passthrough: true}},
 	}
 	var address string
@@ -73,6 +74,13 @@ func (s *sidecar) standIn(l *listenerv3.Listener) {
 	_, port, _ := net.SplitHostPort(s.address)
 	number, _ := strconv.Atoi(port)
 	l.Address = socketAddress("127.0.0.1", uint32(number))
+	for _, chain := range l.FilterChains {
+		for _, filter := range chain.Filters {
+			for _, edit := range s.edits {
+				edit(filter)
+			}
+		}
+	}
 	l.ListenerFilters[0] = &listenerv3.ListenerFilter{Name: "envoy.filters.listener.proxy_protocol", ConfigType: &listenerv3.ListenerFilter_TypedConfig{TypedConfig: packed(&proxyprotov3.ProxyProtocol{})}}
 }
 
