@@ -94,7 +94,7 @@ func pods() []lab.PodSpec {
 	specs := lab.Bookshop()
 	for i := range specs {
 		if specs[i].Name == "storefront" || specs[i].Name == "catalog" {
-			specs[i].Agent = append(specs[i].Agent, "--svid-ttl", "1m")
+			specs[i].Agent = append(specs[i].Agent, "--svid-ttl", "30s")
 		}
 	}
 	return append(specs, lab.PodSpec{Name: "impostor", Namespace: "stock", Account: "impostor", Sidecar: true, Port: 9080,

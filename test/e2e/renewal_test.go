@@ -1,0 +1,73 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/ensign-mesh/ensign/test/lab"
+)
+
+// handshakes makes every request to the catalog one of TLS.
+const handshakes = `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: catalog, namespace: stock}
+spec:
+  host: catalog.stock.svc.cluster.local
+  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
+`
+
+// Both ends renew twice, under kept connections to one and handshakes to the other.
+func TestRenewalUnderLoadFailsNoRequest(t *testing.T) {
+	l := mesh(t)
+	apply(t, l, handshakes)
+	inForce(t, l)
+	holds(t, l, probe{from: "reader", url: lab.BookURL, want: 200})
+	zero, err := l.Zero(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	loads := background(t, l.Pod("reader"), lab.BookURL)
+	for range 2 {
+		before := serials(t, l)
+		// Twice the longest time to a renewal.
+		deadline := time.Now().Add(25 * time.Second)
+		for now := before; now["shop/storefront"] == before["shop/storefront"] || now["stock/catalog"] == before["stock/catalog"]; now = serials(t, l) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not renewed: %v", now)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+	time.Sleep(time.Second)
+	noneFailed(t, l, zero, loads())
+	after, err := l.Zero(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.Since(zero)["catalog"]["ssl.handshake"]; n < 100 {
+		t.Errorf("%d handshakes with the catalog: this test does not test what it says", n)
+	}
+	ledgerHolds(t, l)
+}
+
+// serials of the certificates that Envoys have acknowledged, by NAMESPACE/POD.
+func serials(t *testing.T, l *lab.Lab) map[string]string {
+	t.Helper()
+	r := l.Ensign(t.Context(), "proxy", "status", "-o", "json")
+	var status struct {
+		Proxies []struct {
+			Name   string `json:"name"`
+			Serial string `json:"svid_serial"`
+		} `json:"proxies"`
+	}
+	if err := json.Unmarshal([]byte(r.Output), &status); err != nil {
+		t.Fatal(fmt.Errorf("reading status: %w: %s", err, r.Output))
+	}
+	found := map[string]string{}
+	for _, p := range status.Proxies {
+		found[p.Name] = p.Serial
+	}
+	return found
+}
