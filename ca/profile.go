@@ -77,6 +77,9 @@ func orDefault(d, byDefault time.Duration) time.Duration {
 	return d
 }
 
+// Longest is the longest life of a leaf.
+func (p Profile) Longest() time.Duration { return p.longest }
+
 // life is how long a leaf that starts now may live: the asked life, or the
 // default if it is 0, within the profile.
 func (p Profile) life(asked time.Duration) time.Duration {

@@ -1,6 +1,8 @@
 package mesh
 
 import (
+	"time"
+
 	"cmp"
 	"slices"
 
@@ -15,6 +17,7 @@ import (
 // equal keeps its old pointer.
 type Builder struct {
 	td      spiffeid.TrustDomain
+	life    time.Duration
 	last    *Snapshot
 	objects map[Ref]Object // by Ref.ID(), as handed over
 	report  *report
@@ -46,6 +49,13 @@ type Builder struct {
 	root          string // the root namespace in force
 	inbounds      *inbounds
 	mark          *marks
+}
+
+// WithSVIDLife notes how long SVIDs live at most in the snapshots to come; it is
+// called before the first Apply.
+func (b *Builder) WithSVIDLife(life time.Duration) *Builder {
+	b.life = life
+	return b
 }
 
 // NewBuilder is a builder of an empty mesh in trust domain td.

@@ -24,7 +24,7 @@ func (b *Builder) compose() ChangeSet {
 		return changes
 	}
 	b.last = &Snapshot{
-		Generation: b.last.Generation + 1, TrustDomain: b.td, Config: config,
+		Generation: b.last.Generation + 1, TrustDomain: b.td, SVIDLife: b.life, Config: config,
 		Namespaces: b.mark.namespaces.entries, Accounts: b.mark.accounts.entries,
 		Services: b.mark.services.entries, Endpoints: b.mark.endpoints.entries, Ports: b.mark.ports.entries,
 		Addresses: b.mark.addresses.entries,

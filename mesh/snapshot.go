@@ -1,6 +1,10 @@
 package mesh
 
-import "github.com/spiffe/go-spiffe/v2/spiffeid"
+import (
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
 
 // Snapshot is one picture of the world. It and all that it points at are
 // immutable; a later snapshot shares every part that did not change, so that
@@ -9,8 +13,11 @@ type Snapshot struct {
 	// Generation counts up by one with each snapshot of a process.
 	Generation  uint64
 	TrustDomain spiffeid.TrustDomain
-	Config      *Config
-	Namespaces  map[string]*Namespace
+	// SVIDLife is how long SVIDs of this mesh live at most; 0: not known. The same
+	// in all snapshots of a process.
+	SVIDLife   time.Duration
+	Config     *Config
+	Namespaces map[string]*Namespace
 	// Accounts are the service accounts that exist.
 	Accounts map[Key]*Account
 	// Services by host, Kubernetes' and ServiceEntries' alike.

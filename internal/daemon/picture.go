@@ -32,7 +32,7 @@ func newPicture(c config, w *world, x *xds.Server, log *slog.Logger, reg prometh
 		Name: "ensign_mesh_problems", Help: "Objects that are not in force as they were written.",
 	})
 	reg.MustRegister(count)
-	return &picture{source: source, builder: mesh.NewBuilder(c.domain), world: w, xds: x, log: log, count: count, said: map[string]bool{}}, nil
+	return &picture{source: source, builder: mesh.NewBuilder(c.domain).WithSVIDLife(c.profile.Longest()), world: w, xds: x, log: log, count: count, said: map[string]bool{}}, nil
 }
 
 func (p *picture) run(ctx context.Context) error {

@@ -116,6 +116,7 @@ func inboundListener(s *mesh.Snapshot, in *mesh.Inbound) *listenerv3.Listener {
 	chains := []*listenerv3.FilterChain{blackHole(virtualInbound, inboundPort)}
 	targets := inboundTargets(in)
 	for _, t := range targets {
+		t.life = connectionLife(s)
 		chains = append(chains, b.chains(t)...)
 	}
 	return &listenerv3.Listener{

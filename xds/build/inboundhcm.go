@@ -12,25 +12,33 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/ensign-mesh/ensign/mesh"
 )
 
-// Nothing in Envoy ends a live connection when its certificate expires, so every
-// mTLS connection has an end of its own. How long one may outlive the
-// certificate that opened it:
-//
-//   - TCP: connectionLife, and up to lifeJitter more: 66 minutes.
-//   - HTTP: as long until the connection is drained, and streamLife more for a
-//     request that began just before: 2 h 6 min.
-//
-// For a life of 24 h that is 5 to 9 %. With certificates of an
-// hour or of five minutes it is one more life or many: there the expiry does not
-// cut anybody off in time, and an authorization policy, which takes effect with
-// the next request, must.
+// longestConnection bounds a connection when SVIDs live for a day or are of
+// unknown life; shortestConnection when they live for less than about a minute.
 const (
-	connectionLife = time.Hour
-	streamLife     = time.Hour
-	lifeJitter     = 10 // percent more, so that what began together does not end together
+	longestConnection  = time.Hour
+	shortestConnection = 5 * time.Second
+	lifeJitter         = 10 // percent more, so that what began together does not end together
 )
+
+// connectionLife is how long an mTLS connection may last. Nothing in Envoy ends a
+// live connection when its certificate expires, so every one has an end of its
+// own, in proportion to the SVIDs' life. One may outlive the certificate that
+// opened it
+//
+//   - as TCP: by an eighth of the SVIDs' life and a tenth of that: 66 minutes at
+//     a life of 24 h (the most), 8 minutes at 1 h, 41 seconds at 5 minutes;
+//   - as HTTP: by as much until it is drained, and once more for a request that
+//     began just before.
+func connectionLife(s *mesh.Snapshot) time.Duration {
+	if s.SVIDLife == 0 {
+		return longestConnection
+	}
+	return min(max(s.SVIDLife/8, shortestConnection), longestConnection)
+}
 
 // inboundHTTP serves requests to one port.
 func inboundHTTP(t inboundTarget, mutual bool) *listenerv3.Filter {
@@ -60,9 +68,9 @@ func inboundHTTP(t inboundTarget, mutual bool) *listenerv3.Filter {
 			Subject: wrapperspb.Bool(true), Dns: true, Uri: true,
 		}
 		m.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
-			MaxConnectionDuration:       durationpb.New(connectionLife),
+			MaxConnectionDuration:       durationpb.New(t.life),
 			MaxConnectionDurationJitter: &typev3.Percent{Value: lifeJitter},
-			MaxStreamDuration:           durationpb.New(streamLife),
+			MaxStreamDuration:           durationpb.New(t.life),
 		}
 	}
 	return networkFilter(hcmFilter, m)
@@ -95,7 +103,7 @@ func inboundRoute(t inboundTarget) *routev3.RouteConfiguration {
 func inboundTCP(t inboundTarget, mutual bool) []*listenerv3.Filter {
 	m := &tcpv3.TcpProxy{StatPrefix: t.cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: t.cluster}}
 	if mutual {
-		m.MaxDownstreamConnectionDuration = durationpb.New(connectionLife)
+		m.MaxDownstreamConnectionDuration = durationpb.New(t.life)
 		m.MaxDownstreamConnectionDurationJitterPercentage = &typev3.Percent{Value: lifeJitter}
 		m.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
 		m.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it with that mode

@@ -31,6 +31,7 @@ type inboundTarget struct {
 	http        bool
 	cluster     string
 	mode        mesh.MTLSMode
+	life        time.Duration // how long a connection may last, see connectionLife
 }
 
 // inboundTargets are the served ports, then the ports without a service for which
