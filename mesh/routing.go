@@ -37,6 +37,7 @@ func compileVirtualService(ref Ref, in *networking.VirtualService, f *findings) 
 		return nil
 	}
 	checkMessage(in, "spec", f)
+	noteUnsupported(in, f)
 	checkVirtualService(in, f)
 	out := &VirtualService{Ref: ref, ExportTo: exportTo(in.GetExportTo(), ref.Namespace, "spec.exportTo", f)}
 	if f.failed {
@@ -138,6 +139,7 @@ func checkWeights[D interface{ GetWeight() int32 }](dests []D, field string, f *
 // compileDestinationRule reads a DestinationRule.
 func compileDestinationRule(ref Ref, in *networking.DestinationRule, f *findings) *DestinationRule {
 	checkMessage(in, "spec", f)
+	noteUnsupported(in, f)
 	if err := checkHost(in.GetHost(), true); err != nil {
 		f.fail("spec.host", "write a service's name or a full DNS name", "host %v", err)
 	}
