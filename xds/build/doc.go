@@ -20,6 +20,14 @@
 //   - Protocols are not guessed: a port that names none is TCP, so rules about
 //     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
 //     of the rule decides.
+//   - Of routes and rules, what package mesh notes as not supported is not obeyed;
+//     what it stands for fails on its own, never a server's proof of its name.
+//   - A scope is a namespace: a match by the labels of the client's pod never holds.
+//   - The endpoints of a headless TCP service are listened for on the service's
+//     port, also where the pods' is another.
+//   - Where ServiceEntries claim one address, the first host by name has it: their
+//     age is not known here.
+//   - Envoy is told where endpoints are, and does not prefer the near ones.
 //   - The listeners that capture leads to (15001, 15006) and those of HTTP ports
 //     take IPv4 alone.
 package build
