@@ -27,7 +27,9 @@ func main() {
 	defer stop()
 	var err error
 	if clean {
-		err = netns.Clean(ctx)
+		if err = netns.Clean(ctx); err == nil {
+			fmt.Println("nothing of earlier demos is left")
+		}
 	} else {
 		err = tell(ctx, s, os.Stdout)
 	}

@@ -17,7 +17,8 @@ type report struct {
 	Seconds float64   `json:"seconds"`
 	Holds   bool      `json:"holds"`
 	Steps   []step    `json:"steps"`
-	// ServerInfo is each Envoy's own /server_info, by pod.
+	// ServerInfo is each Envoy's own /server_info, by pod, without the list of the
+	// extensions that it was built with.
 	ServerInfo map[string]json.RawMessage `json:"server_info"`
 }
 
@@ -56,7 +57,9 @@ func (r *report) finish(ctx context.Context, l *lab.Lab, out string) error {
 		if err != nil {
 			return fmt.Errorf("asking the Envoy of %s who it is: %w", p.Name, err)
 		}
-		r.ServerInfo[p.Name] = info
+		if r.ServerInfo[p.Name], err = withoutExtensions(info); err != nil {
+			return fmt.Errorf("reading what the Envoy of %s says of itself: %w", p.Name, err)
+		}
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -66,4 +69,16 @@ func (r *report) finish(ctx context.Context, l *lab.Lab, out string) error {
 		return fmt.Errorf("writing report: %w", err)
 	}
 	return os.WriteFile(filepath.Join(out, "report.json"), append(data, '\n'), 0o644)
+}
+
+// withoutExtensions drops some thousand lines that are the same in every Envoy.
+func withoutExtensions(info json.RawMessage) (json.RawMessage, error) {
+	var page map[string]any
+	if err := json.Unmarshal(info, &page); err != nil {
+		return nil, err
+	}
+	if node, ok := page["node"].(map[string]any); ok {
+		delete(node, "extensions")
+	}
+	return json.Marshal(page)
 }

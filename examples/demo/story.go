@@ -37,7 +37,7 @@ var chapters = []chapter{
 	{"One request in ten goes to the new version", split},
 	{"A policy edited on disk, until the last Envoy has it", editedPolicy},
 	{"Certificates are renewed under load", renewal},
-	{"The ledger of every certificate is verified, and a forged one is caught", audit},
+	{"The ledger of every certificate is verified; a rolled-back and a forged one are caught", audit},
 }
 
 // tell brings the mesh up, tells the story and takes the mesh down.
@@ -49,7 +49,8 @@ func tell(ctx context.Context, s settings, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.Close()) }()
 	v := newVoice(out)
-	fmt.Fprintf(out, "ensignd is up:\n  $ %s\n  $ export ENSIGN_DATA=%s\n", l.Control.Line(), l.Control.Data)
+	fmt.Fprintf(out, "ensignd is up:\n  $ ip netns exec %s %s\n  $ export PATH=%s/bin:$PATH ENSIGN_DATA=%s\n",
+		l.Control.Net.Name, l.Control.Line(), l.Dir(), l.Control.Data)
 	if err := l.Apply("impostor.yaml", impostorAccount); err != nil {
 		return err
 	}

@@ -11,6 +11,16 @@ import (
 	"time"
 )
 
+// CopyData copies ensignd's data folder, as one could who may read the disk, and
+// answers an ensignd on the copy that was not started.
+func (l *Lab) CopyData(name string) (*Control, error) {
+	folder := filepath.Join(l.Dir(), name)
+	if err := copyData(folder, l.Control.Data); err != nil {
+		return nil, fmt.Errorf("copying the data folder: %w", err)
+	}
+	return l.Control.Beside(folder), nil
+}
+
 // Forge copies ensignd's data folder and rewrites old to forged, of the same
 // length, in every file of the copy, as one could who may write to the disk. It
 // answers an ensignd on the copy that was not started.
@@ -18,14 +28,10 @@ func (l *Lab) Forge(ctx context.Context, old, forged string) (*Control, error) {
 	if len(old) != len(forged) || old == "" {
 		return nil, errors.New("forging: both texts must have the same length")
 	}
-	folder := filepath.Join(l.Dir(), "forged")
-	if err := os.RemoveAll(folder); err != nil {
+	control, err := l.CopyData("forged")
+	if err != nil {
 		return nil, err
 	}
-	if err := copyData(folder, l.Control.Data); err != nil {
-		return nil, fmt.Errorf("copying the data folder: %w", err)
-	}
-	control := l.Control.Beside(folder)
 	// What the database keeps in its write-ahead log is guarded by sums; a start
 	// and an end move it to the main file, which is not.
 	if err := control.Start(ctx); err != nil {
@@ -36,6 +42,11 @@ func (l *Lab) Forge(ctx context.Context, old, forged string) (*Control, error) {
 	if err := control.Process().Stop(stopping); err != nil {
 		return nil, err
 	}
+	return control, rewrite(control.Data, old, forged)
+}
+
+// rewrite changes a text in every file of a folder.
+func rewrite(folder, old, forged string) error {
 	changed := 0
 	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
@@ -54,7 +65,7 @@ func (l *Lab) Forge(ctx context.Context, old, forged string) (*Control, error) {
 	if err == nil && changed == 0 {
 		err = fmt.Errorf("forging: %q is nowhere in the data folder", old)
 	}
-	return control, err
+	return err
 }
 
 // copyData copies regular files only: a socket is no data.
