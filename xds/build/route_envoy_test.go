@@ -88,8 +88,8 @@ spec:
 	}
 }
 
-func TestActionsOnEnvoy(t *testing.T) {
-	c, v1, v2 := startRouted(t, versions+`
+// actions has a path for everything that a route can do.
+const actions = `
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: web, namespace: shop}
@@ -133,7 +133,10 @@ spec:
   - match: [{uri: {exact: /once/flaky}}]
     retries: {attempts: 0}
     route: [{destination: {host: web.example.com, subset: v1}}]
-`)
+`
+
+func TestActionsOnEnvoy(t *testing.T) {
+	c, v1, v2 := startRouted(t, versions+actions)
 	status := func(path string, want int) answer {
 		t.Helper()
 		a := c.ask(t, "GET", web, path)
