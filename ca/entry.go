@@ -69,6 +69,12 @@ type Entry struct {
 
 	// Names are the DNS names and IP addresses of a server certificate, separated by commas.
 	Names string `json:"names,omitempty"`
+
+	// AccountUID tells the account of an SVID from another one of the same name.
+	AccountUID string `json:"account_uid,omitempty"`
+	// TokenAt is when the chain of renewals that an SVID belongs to was last proven
+	// by a token: Time itself if this one was.
+	TokenAt time.Time `json:"token_at,omitzero"`
 }
 
 // entryFields has Entry's fields and none of its methods.
@@ -79,6 +85,7 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 	e.Time = canonicalTime(e.Time)
 	e.NotBefore = canonicalTime(e.NotBefore)
 	e.NotAfter = canonicalTime(e.NotAfter)
+	e.TokenAt = canonicalTime(e.TokenAt)
 	return json.Marshal(entryFields(e))
 }
 

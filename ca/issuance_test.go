@@ -107,9 +107,25 @@ func checkEntry(t *testing.T, ledger *catest.Ledger, issued ca.Issued) {
 		IssuerSubject: issued.Issuers[0].Subject.String(), IssuerSerial: issued.Issuers[0].SerialNumber.Text(16),
 		NotBefore: issued.Leaf.NotBefore, NotAfter: issued.Leaf.NotAfter,
 		Proof: "token", TokenID: "token-1", Pod: "reviews-1", PodUID: "pod-uid", Node: "node-1", Requester: "10.1.2.3:4",
+		AccountUID: "account-uid", TokenAt: entries[0].Time,
 	}
 	if diff := cmp.Diff(want, entries[0]); diff != "" {
 		t.Errorf("ledger entry (-want +got):\n%s", diff)
+	}
+}
+
+// TestTheLedgerKeepsTheLastTokenOfAChain: a renewal by SVID is no token, however
+// often it is repeated.
+func TestTheLedgerKeepsTheLastTokenOfAChain(t *testing.T) {
+	mesh := catest.NewMesh(t, nil)
+	csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
+	caller := catest.Caller("reviews")
+	caller.Proof, caller.TokenID, caller.Serial, caller.TokenAt = identity.ProofSVID, "", "1f", time.Now().Add(-48*time.Hour)
+	if _, err := mesh.Service.Issue(t.Context(), ca.Request{Caller: caller, CSR: csr}); err != nil {
+		t.Fatal(err)
+	}
+	if got := mesh.Ledger.Entries(ca.KindSVID)[0]; !got.TokenAt.Equal(caller.TokenAt) || got.AccountUID != "account-uid" {
+		t.Errorf("recorded token of %s, account %q", got.TokenAt, got.AccountUID)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"time"
+
+	"github.com/ensign-mesh/ensign/identity"
 )
 
 // CertificateEntry is the ledger entry of a certificate: everything that can be
@@ -32,6 +34,10 @@ func svidEntry(leaf, issuer *x509.Certificate, r Request, now time.Time) Entry {
 	e.TokenID, e.ProofSerial = r.Caller.TokenID, r.Caller.Serial
 	e.Pod, e.PodUID, e.Node = r.Caller.Pod, r.Caller.PodUID, r.Caller.Node
 	e.Requester = r.RemoteAddr
+	e.AccountUID, e.TokenAt = r.Caller.AccountUID, r.Caller.TokenAt
+	if r.Caller.Proof == identity.ProofToken {
+		e.TokenAt = now
+	}
 	return e
 }
 

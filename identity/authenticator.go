@@ -27,6 +27,8 @@ type Credentials struct {
 // Caller is who a caller has proven to be.
 type Caller struct {
 	Account ServiceAccount
+	// AccountUID is the UID of that account: another one of the same name is somebody else.
+	AccountUID string
 	// Pod is the name of the pod in the account's namespace that the proof is
 	// bound to; "" when the proof speaks for the whole account.
 	Pod string
@@ -37,6 +39,9 @@ type Caller struct {
 	Proof   Proof
 	TokenID string
 	Serial  string
+	// TokenAt is when a token last proved the chain of renewals that this SVID
+	// belongs to; zero with ProofToken, where that is now.
+	TokenAt time.Time
 	// Expires is when the proof ends; nothing that leans on it may outlive it.
 	Expires time.Time
 }

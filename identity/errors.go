@@ -11,6 +11,8 @@ var (
 	ErrMalformed = errors.New("malformed proof")
 	// ErrSignature: the proof was not made by whom this mesh trusts.
 	ErrSignature = errors.New("signature of the proof is not trusted")
+	// ErrUnrecorded: the certificate is not one that this mesh's ledger knows of.
+	ErrUnrecorded = errors.New("proof is not in the ledger")
 	// ErrExpired: the proof was good once.
 	ErrExpired = errors.New("proof has expired")
 	// ErrNotYetValid: the proof starts in the future; a clock may be wrong.

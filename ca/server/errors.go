@@ -73,6 +73,7 @@ var outcomes = []knownError{
 	{identity.ErrNoProof, outcome{code: codes.Unauthenticated, label: "no_proof"}},
 	{identity.ErrMalformed, outcome{code: codes.Unauthenticated, label: "malformed_proof"}},
 	{identity.ErrSignature, outcome{code: codes.Unauthenticated, label: "bad_signature"}},
+	{identity.ErrUnrecorded, outcome{code: codes.Unauthenticated, label: "unrecorded"}},
 	{identity.ErrExpired, outcome{code: codes.Unauthenticated, label: "expired"}},
 	{identity.ErrNotYetValid, outcome{code: codes.Unauthenticated, label: "not_yet_valid"}},
 	{identity.ErrAudience, outcome{code: codes.Unauthenticated, label: "audience"}},

@@ -22,6 +22,7 @@ func TestCode(t *testing.T) {
 		identity.ErrNoProof:                        codes.Unauthenticated,
 		identity.ErrMalformed:                      codes.Unauthenticated,
 		identity.ErrSignature:                      codes.Unauthenticated,
+		identity.ErrUnrecorded:                     codes.Unauthenticated,
 		identity.ErrExpired:                        codes.Unauthenticated,
 		identity.ErrNotYetValid:                    codes.Unauthenticated,
 		identity.ErrAudience:                       codes.Unauthenticated,

@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +34,11 @@ func (d directory) Pod(ns, name string) (identity.Pod, bool) {
 }
 
 var bookshop = directory{account: "shop/reviews", pod: "shop/reviews-1"}
+
+// account binds every certificate to the account alone.
+func account(context.Context, string) (clientcert.Bound, error) {
+	return clientcert.Bound{AccountUID: "sa-1", TokenAt: time.Now()}, nil
+}
 
 func mustURL(t testing.TB, s string) *url.URL {
 	t.Helper()
@@ -74,6 +81,9 @@ func authenticate(t testing.TB, cfg clientcert.Config, chain ...*x509.Certificat
 	if cfg.Directory == nil {
 		cfg.Directory = bookshop
 	}
+	if cfg.Binding == nil {
+		cfg.Binding = account
+	}
 	a, err := clientcert.NewAuthenticator(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -83,13 +93,16 @@ func authenticate(t testing.TB, cfg clientcert.Config, chain ...*x509.Certificat
 
 func TestSVIDIsBelieved(t *testing.T) {
 	leaf := svid(t, nil)
-	got, err := authenticate(t, clientcert.Config{}, leaf)
+	tokenAt := time.Now().Add(-time.Hour)
+	got, err := authenticate(t, clientcert.Config{Binding: func(context.Context, string) (clientcert.Bound, error) {
+		return clientcert.Bound{AccountUID: "sa-1", TokenAt: tokenAt}, nil
+	}}, leaf)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := identity.Caller{
-		Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "reviews"},
-		Proof:   identity.ProofSVID, Serial: "ab12", Expires: leaf.NotAfter,
+		Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "reviews"}, AccountUID: "sa-1",
+		Proof: identity.ProofSVID, Serial: "ab12", TokenAt: tokenAt, Expires: leaf.NotAfter,
 	}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -152,46 +165,93 @@ func TestSVIDExpiresOnALiveConnection(t *testing.T) {
 }
 
 func TestBinding(t *testing.T) {
-	bound := func(pod, uid string, err error) func(context.Context, string) (string, string, error) {
-		return func(_ context.Context, serial string) (string, string, error) {
+	bound := func(b clientcert.Bound, err error) func(context.Context, string) (clientcert.Bound, error) {
+		if b.TokenAt.IsZero() {
+			b.TokenAt = time.Now()
+		}
+		return func(_ context.Context, serial string) (clientcert.Bound, error) {
 			if serial != "ab12" {
 				t.Errorf("asked for serial %s", serial)
 			}
-			return pod, uid, err
+			return b, err
 		}
 	}
+	pod1 := clientcert.Bound{AccountUID: "sa-1", Pod: "reviews-1", PodUID: "pod-1"}
+	pod0 := clientcert.Bound{AccountUID: "sa-1", Pod: "reviews-1", PodUID: "pod-0"}
+	unrecorded := fmt.Errorf("%w: somewhere", identity.ErrUnrecorded)
 	noPod := directory{account: "shop/reviews"}
 	for name, c := range map[string]struct {
 		cfg  clientcert.Config
 		pod  string
 		want error
 	}{
-		"pod is there":      {clientcert.Config{Binding: bound("reviews-1", "pod-1", nil)}, "reviews-1", nil},
-		"never was bound":   {clientcert.Config{Binding: bound("", "", nil)}, "", nil},
-		"pod is gone":       {clientcert.Config{Binding: bound("reviews-1", "pod-1", nil), Directory: noPod}, "", identity.ErrUnknownPod},
-		"pod was made anew": {clientcert.Config{Binding: bound("reviews-1", "pod-0", nil)}, "", identity.ErrUnknownPod},
-		"ledger is away":    {clientcert.Config{Binding: bound("", "", errors.New("disk"))}, "", identity.ErrUnavailable},
+		"pod is there":          {clientcert.Config{Binding: bound(pod1, nil)}, "reviews-1", nil},
+		"never was bound":       {clientcert.Config{Binding: bound(clientcert.Bound{AccountUID: "sa-1"}, nil)}, "", nil},
+		"pod is gone":           {clientcert.Config{Binding: bound(pod1, nil), Directory: noPod}, "", identity.ErrUnknownPod},
+		"pod was made anew":     {clientcert.Config{Binding: bound(pod0, nil)}, "", identity.ErrUnknownPod},
+		"account was made anew": {clientcert.Config{Binding: bound(clientcert.Bound{AccountUID: "sa-0"}, nil)}, "", identity.ErrUnknownAccount},
+		"account not recorded":  {clientcert.Config{Binding: bound(clientcert.Bound{}, nil)}, "", identity.ErrUnknownAccount},
+		"ledger is away":        {clientcert.Config{Binding: bound(clientcert.Bound{}, errors.New("disk"))}, "", identity.ErrUnavailable},
+		"not in the ledger":     {clientcert.Config{Binding: bound(clientcert.Bound{}, unrecorded)}, "", identity.ErrUnrecorded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := authenticate(t, c.cfg, svid(t, nil))
 			if !errors.Is(err, c.want) || got.Pod != c.pod {
 				t.Errorf("got pod %q, %v", got.Pod, err)
 			}
+			if errors.Is(c.want, identity.ErrUnrecorded) && errors.Is(err, identity.ErrUnavailable) {
+				t.Errorf("a later try would not help: %v", err)
+			}
 		})
 	}
 }
 
+// TestRenewalsByTheSVIDAloneEnd: who stole a key can't go from SVID to SVID for ever.
+func TestRenewalsByTheSVIDAloneEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokenAt := time.Now()
+		a, err := clientcert.NewAuthenticator(clientcert.Config{
+			TrustDomain: td, Directory: bookshop, MaxTokenAge: 24 * time.Hour,
+			Binding: func(context.Context, string) (clientcert.Bound, error) {
+				return clientcert.Bound{AccountUID: "sa-1", TokenAt: tokenAt}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		use := func() (identity.Caller, error) {
+			return a.Authenticate(t.Context(), identity.Credentials{Chain: []*x509.Certificate{svid(t, nil)}})
+		}
+		time.Sleep(24*time.Hour - time.Second)
+		got, err := use()
+		if err != nil || !got.TokenAt.Equal(tokenAt) {
+			t.Fatalf("a second before the end: %+v, %v", got, err)
+		}
+		if end := tokenAt.Add(24 * time.Hour); !got.Expires.Equal(end) {
+			t.Errorf("believed until %s, the chain ends at %s", got.Expires, end)
+		}
+		time.Sleep(time.Second)
+		if got, err := use(); !errors.Is(err, identity.ErrExpired) || !strings.Contains(err.Error(), "renew with a token") {
+			t.Errorf("at the end: %+v, %v", got, err)
+		}
+	})
+}
+
 func TestConfigIsChecked(t *testing.T) {
-	if _, err := clientcert.NewAuthenticator(clientcert.Config{TrustDomain: td}); err == nil {
-		t.Error("no directory was accepted")
-	}
-	if _, err := clientcert.NewAuthenticator(clientcert.Config{Directory: bookshop}); err == nil {
-		t.Error("no trust domain was accepted")
+	for name, cfg := range map[string]clientcert.Config{
+		"no directory":    {TrustDomain: td, Binding: account},
+		"no trust domain": {Directory: bookshop, Binding: account},
+		"no binding":      {TrustDomain: td, Directory: bookshop},
+		"negative age":    {TrustDomain: td, Directory: bookshop, Binding: account, MaxTokenAge: -1},
+	} {
+		if _, err := clientcert.NewAuthenticator(cfg); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
 	}
 }
 
 func FuzzAuthenticate(f *testing.F) {
-	a, err := clientcert.NewAuthenticator(clientcert.Config{TrustDomain: td, Directory: bookshop})
+	a, err := clientcert.NewAuthenticator(clientcert.Config{TrustDomain: td, Directory: bookshop, Binding: account})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -5,8 +5,11 @@
 // here runs. What decides the identity is checked once more all the same: form
 // of an X.509-SVID (SPIFFE X509-SVID §4 and §5), own trust domain, inside its
 // validity at this moment (a connection outlives its handshake), made for
-// clients. The account must still exist.
+// clients. The account must still exist, and be the one that the certificate was
+// issued for and not a later one of the same name.
 //
-// An SVID names an account, not a pod. What the ledger knows of the certificate
-// can bind it to the pod that it was issued for: see [Config].Binding.
+// An SVID names an account, not its UID and not a pod. What the ledger knows of the
+// certificate binds it to those: see [Bound]. And SVIDs renew SVIDs only for so
+// long: a chain of renewals that no token has proven for [Config].MaxTokenAge ends,
+// so that a stolen key does not live on for ever.
 package clientcert

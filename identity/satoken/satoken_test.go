@@ -79,8 +79,8 @@ func TestTokenIsBelieved(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := identity.Caller{
-			Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "reviews"},
-			Proof:   identity.ProofToken, TokenID: token.ID, Expires: token.Expires,
+			Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "reviews"}, AccountUID: "sa-1",
+			Proof: identity.ProofToken, TokenID: token.ID, Expires: token.Expires,
 		}
 		if pod != "" {
 			want.Pod, want.PodUID, want.Node = pod, "pod-1", "n1"

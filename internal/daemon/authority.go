@@ -21,6 +21,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca/report"
 	"github.com/ensign-mesh/ensign/ca/server"
 	"github.com/ensign-mesh/ensign/ca/upstream"
+	"github.com/ensign-mesh/ensign/identity"
+	"github.com/ensign-mesh/ensign/identity/clientcert"
 )
 
 // authority is the CA and all that it keeps in the data folder.
@@ -104,14 +106,17 @@ func (a *authority) tokenKey() (*ecdsa.PrivateKey, error) {
 	return private, nil
 }
 
-// binding says which pod an SVID was issued for. A serial that this ledger never
-// issued binds to nothing that exists, so it is refused.
-func (a *authority) binding(ctx context.Context, serial string) (pod, podUID string, err error) {
+// binding says what an SVID was issued for. A serial that this ledger does not
+// hold (it may be an older copy) is bound to nothing, so its bearer must begin again.
+func (a *authority) binding(ctx context.Context, serial string) (clientcert.Bound, error) {
 	entry, err := a.ledger.BySerial(ctx, serial)
-	if err != nil {
-		return "", "", err
+	if errors.Is(err, ledger.ErrNotFound) {
+		return clientcert.Bound{}, fmt.Errorf("%w: no SVID of serial %s was issued here: renew with a token", identity.ErrUnrecorded, serial)
 	}
-	return entry.Pod, entry.PodUID, nil
+	if err != nil {
+		return clientcert.Bound{}, err
+	}
+	return clientcert.Bound{AccountUID: entry.AccountUID, Pod: entry.Pod, PodUID: entry.PodUID, TokenAt: entry.TokenAt}, nil
 }
 
 func (a *authority) close() error {

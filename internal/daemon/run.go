@@ -104,7 +104,9 @@ func newServices(c config, a *authority, w *world, streams *xds.Server, tracing 
 	if err != nil {
 		return nil, err
 	}
-	bySVID, err := clientcert.NewAuthenticator(clientcert.Config{TrustDomain: c.domain, Directory: w, Binding: a.binding})
+	bySVID, err := clientcert.NewAuthenticator(clientcert.Config{
+		TrustDomain: c.domain, Directory: w, Binding: a.binding, MaxTokenAge: clientcert.DefaultMaxTokenAge,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -41,8 +41,8 @@ func NewMesh(t testing.TB, edit func(*ca.Config)) Mesh {
 // Caller is an account of namespace shop that proved itself with a token.
 func Caller(account string) identity.Caller {
 	return identity.Caller{
-		Account: identity.ServiceAccount{TrustDomain: TrustDomain, Namespace: "shop", Name: account},
-		Pod:     account + "-1", PodUID: "pod-uid", Node: "node-1",
+		Account: identity.ServiceAccount{TrustDomain: TrustDomain, Namespace: "shop", Name: account}, AccountUID: "account-uid",
+		Pod: account + "-1", PodUID: "pod-uid", Node: "node-1",
 		Proof: identity.ProofToken, TokenID: "token-1", Expires: time.Now().Add(time.Hour),
 	}
 }
