@@ -1,9 +1,11 @@
 package ca
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/ensign-mesh/ensign/identity"
@@ -15,7 +17,7 @@ func CertificateEntry(kind EntryKind, cert, issuer *x509.Certificate, now time.T
 	return Entry{
 		Kind:          kind,
 		Time:          now,
-		Certificate:   hexSum(cert.Raw),
+		Certificate:   Fingerprint(cert),
 		Serial:        cert.SerialNumber.Text(16),
 		Key:           hexSum(cert.RawSubjectPublicKeyInfo),
 		Subject:       cert.Subject.String(),
@@ -39,6 +41,18 @@ func svidEntry(leaf, issuer *x509.Certificate, r Request, now time.Time) Entry {
 		e.TokenAt = now
 	}
 	return e
+}
+
+// Fingerprint names a certificate as [Entry].Certificate does.
+func Fingerprint(cert *x509.Certificate) string { return hexSum(cert.Raw) }
+
+// KeyFingerprint names a public key as [Entry].Key does.
+func KeyFingerprint(key crypto.PublicKey) (string, error) {
+	spki, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encoding public key: %w", err)
+	}
+	return hexSum(spki), nil
 }
 
 func hexSum(b []byte) string {

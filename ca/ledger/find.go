@@ -28,6 +28,26 @@ const (
 	findByIdentity = `SELECT idx, data FROM entries INDEXED BY entries_spiffe_id WHERE spiffe_id = ?2 AND (?1 = '' OR kind = ?1) AND time >= ?3 ORDER BY time DESC, idx DESC LIMIT ?4`
 )
 
+// maxRoots is more roots than a mesh has in its life.
+const maxRoots = 1000
+
+// Roots returns the entries of the roots that were ever put in force, oldest first.
+func (l *Ledger) Roots(ctx context.Context) ([]ca.Entry, error) {
+	records, err := l.Find(ctx, Query{Kind: ca.KindRoot, Limit: maxRoots})
+	if err != nil {
+		return nil, err
+	}
+	roots := make([]ca.Entry, 0, len(records))
+	for _, r := range records {
+		root, err := r.Entry()
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
+	return roots, nil
+}
+
 // Find returns the newest entries that match, in the order in which they were made.
 func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
 	text, args := findByTime, []any{}

@@ -48,6 +48,20 @@ func serials(t *testing.T, found []ledger.Record, err error) string {
 	return strings.Join(list, " ")
 }
 
+func TestRoots(t *testing.T) {
+	l := history(t)
+	if roots, err := l.Roots(t.Context()); err != nil || len(roots) != 0 {
+		t.Errorf("roots %+v, %v, there is none", roots, err)
+	}
+	for n, certificate := range []string{"aa", "bb"} {
+		appendAll(t, l, ca.Entry{Kind: ca.KindRoot, Time: start.Add(time.Duration(n) * time.Hour), Certificate: certificate, Serial: "1", NotAfter: start.AddDate(10, 0, 0)})
+	}
+	roots, err := l.Roots(t.Context())
+	if err != nil || len(roots) != 2 || roots[0].Certificate != "aa" || roots[1].Certificate != "bb" {
+		t.Errorf("roots %+v, %v", roots, err)
+	}
+}
+
 func TestLive(t *testing.T) {
 	l := history(t)
 	for _, c := range []struct {

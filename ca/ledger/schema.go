@@ -4,8 +4,8 @@ package ledger
 // it are computed from it by SQLite, never stored, so that no question can be
 // answered by something that the tree does not cover.
 //
-// A serial is unique among the certificates that Ensign signs. A root is
-// recorded again when the first start was cut off in between.
+// A serial is unique among the certificates that Ensign signs with its roots; the
+// roots themselves are told apart by their fingerprints.
 const schema = `
 CREATE TABLE IF NOT EXISTS entries (
 	idx         INTEGER PRIMARY KEY,

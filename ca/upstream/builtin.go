@@ -27,14 +27,21 @@ type KeyStore interface {
 	EnsureKey(name string, generate func() (crypto.Signer, error)) (crypto.Signer, error)
 }
 
+// Ledger takes the root's entry, and remembers it.
+type Ledger interface {
+	ca.Ledger
+	// Roots are the entries of all roots that were ever recorded.
+	Roots(ctx context.Context) ([]ca.Entry, error)
+}
+
 // Config is what the built-in root needs; all fields but Logger are required.
 type Config struct {
 	// Dir is the data folder, which exists.
 	Dir         string
 	TrustDomain spiffeid.TrustDomain
 	Keys        KeyStore
-	// Ledger gets an entry when the root is made.
-	Ledger ca.Ledger
+	// Ledger gets an entry when the root is made, and must hold it ever after.
+	Ledger Ledger
 	// Logger hears of a root that is made. Nil is silence.
 	Logger *slog.Logger
 }
@@ -49,7 +56,8 @@ type Builtin struct {
 
 // OpenBuiltin loads the root of a data folder, or makes it at the first start,
 // and writes bundle.pem. Only one process may do so at a time; a key store that
-// keeps others out of the folder, as ca/keystore does, sees to that.
+// keeps others out of the folder, as ca/keystore does, sees to that. Errors wrap
+// [ErrUnrecorded] or [ErrLost] when root and ledger tell different stories.
 func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 	if cfg.Dir == "" || cfg.TrustDomain.IsZero() || cfg.Keys == nil || cfg.Ledger == nil {
 		return nil, errors.New("the built-in root needs a data folder, a trust domain, a key store and a ledger")
@@ -65,9 +73,6 @@ func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 	}
 	key, cert, err := cfg.root(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if err := cfg.check(key, cert, time.Now()); err != nil {
 		return nil, err
 	}
 	bundle, err := ca.NewBundle(cert)

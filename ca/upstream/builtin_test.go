@@ -137,8 +137,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 					t.Errorf("ledger holds another root: %+v", e)
 				}
 			}
-			if len(p.ledger.Entries(ca.KindRoot)) == 0 {
-				t.Error("ledger lacks the root")
+			if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 {
+				t.Errorf("ledger holds %d roots", n)
 			}
 		})
 	}
@@ -178,6 +178,68 @@ func TestBrokenDataFoldersAreRefused(t *testing.T) {
 				t.Errorf("ledger holds %d roots", n)
 			}
 		})
+	}
+}
+
+// TestRootAndLedgerTellOneStory: what was deleted is noticed, and what a person is
+// told to do mends it.
+func TestRootAndLedgerTellOneStory(t *testing.T) {
+	rename := func(t *testing.T, from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, p *place)
+		want  error
+		mend  func(t *testing.T, p *place)
+	}{
+		"ledger wiped": {func(_ *testing.T, p *place) { p.ledger.Wipe() }, ErrUnrecorded,
+			func(t *testing.T, p *place) { rename(t, p.file(), p.pending()) }},
+		"ledger of another mesh": {func(t *testing.T, p *place) {
+			other := newOpened(t)
+			p.ledger, p.Ledger = other.ledger, other.ledger
+		}, ErrUnrecorded, func(t *testing.T, p *place) { rename(t, p.file(), p.pending()) }},
+		"root.pem deleted": {func(t *testing.T, p *place) { remove(t, p.Dir, "root.pem") }, ErrLost,
+			func(t *testing.T, p *place) { rename(t, p.bundleFile(), p.file()) }},
+		"another certificate pending": {func(t *testing.T, p *place) {
+			other := newPlace(t)
+			other.Keys = p.Keys
+			other.open(t)
+			remove(t, p.Dir, "root.pem")
+			rename(t, other.file(), p.pending())
+		}, ErrLost, func(t *testing.T, p *place) { rename(t, p.bundleFile(), p.file()) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			before := p.open(t)
+			c.spoil(t, &p)
+			if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "restore") {
+				t.Fatalf("got %v, want %v and the way out", err, c.want)
+			}
+			c.mend(t, &p)
+			if after := p.open(t); !after.cert.Equal(before.cert) {
+				t.Error("mending changed the root")
+			}
+		})
+	}
+}
+
+// TestANewMeshInAnOldFolder: who moves key and certificate away begins again, as
+// the refusal of a lost key says.
+func TestANewMeshInAnOldFolder(t *testing.T) {
+	p := newOpened(t)
+	remove(t, p.Dir, "keys/root.key")
+	remove(t, p.Dir, "root.pem")
+	p.ledger.Fail(errors.New("the process died here"))
+	if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, ca.ErrLedger) {
+		t.Fatal(err)
+	}
+	p.ledger.Fail(nil)
+	p.open(t)
+	if n := len(p.ledger.Entries(ca.KindRoot)); n != 2 {
+		t.Errorf("ledger holds %d roots", n)
 	}
 }
 

@@ -13,9 +13,11 @@
 //
 //  1. the key is sealed and durable;
 //  2. the certificate is durable as pending;
-//  3. the ledger has the root (twice, if the crash comes right here);
+//  3. the ledger has the root;
 //  4. the certificate gets its final name;
 //  5. bundle.pem is written.
 //
-// A certificate without its key is an error: it is never replaced by a new root.
+// What went missing later is an error and never replaced by a new root: a
+// certificate without its key, a key without the certificate that the ledger shows
+// it had ([ErrLost]), a root in force that the ledger lacks ([ErrUnrecorded]).
 package upstream

@@ -28,13 +28,20 @@ const rootYears = 10
 func (c Config) file() string       { return filepath.Join(c.Dir, "root.pem") }
 func (c Config) pending() string    { return c.file() + ".pending" }
 func (c Config) bundleFile() string { return filepath.Join(c.Dir, "bundle.pem") }
+func (c Config) ledgerFile() string { return filepath.Join(c.Dir, "ledger.db") }
 
 // root loads the root, finishes a half-made one, or makes one.
 func (c Config) root(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
 	cert, err := readCertificate(c.file())
 	if err == nil {
 		key, err := c.keyOf(c.file())
-		return key, cert, err
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := c.check(key, cert, time.Now()); err != nil {
+			return nil, nil, err
+		}
+		return key, cert, c.checkRecorded(ctx, key, cert)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, err
@@ -73,6 +80,13 @@ func (c Config) makeRoot(ctx context.Context) (crypto.Signer, *x509.Certificate,
 	if err != nil {
 		return nil, nil, fmt.Errorf("making root key: %w", err)
 	}
+	past, err := c.history(ctx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := c.checkNew(past); err != nil {
+		return nil, nil, err
+	}
 	template, err := c.template(time.Now())
 	if err != nil {
 		return nil, nil, err
@@ -91,21 +105,30 @@ func (c Config) makeRoot(ctx context.Context) (crypto.Signer, *x509.Certificate,
 	return key, cert, c.finish(ctx, key, cert)
 }
 
-// finish records a pending root and puts it in force.
+// finish records a pending root, unless that was done before a crash, and puts
+// it in force.
 func (c Config) finish(ctx context.Context, key crypto.Signer, cert *x509.Certificate) error {
 	now := time.Now()
 	if err := c.check(key, cert, now); err != nil {
 		return err
 	}
-	index, err := c.Ledger.Append(ctx, ca.CertificateEntry(ca.KindRoot, cert, cert, now))
+	past, err := c.history(ctx, key)
 	if err != nil {
-		return fmt.Errorf("%w: recording the root: %w", ca.ErrLedger, err)
+		return err
+	}
+	if !past.holds(cert) {
+		if err := c.checkNew(past); err != nil {
+			return err
+		}
+		if _, err := c.Ledger.Append(ctx, ca.CertificateEntry(ca.KindRoot, cert, cert, now)); err != nil {
+			return fmt.Errorf("%w: recording the root: %w", ca.ErrLedger, err)
+		}
 	}
 	if err := durable.Rename(c.pending(), c.file()); err != nil {
 		return err
 	}
 	c.Logger.InfoContext(ctx, "root in force", slog.String("subject", cert.Subject.String()),
-		slog.Time("not_after", cert.NotAfter), slog.Uint64("ledger_index", index))
+		slog.Time("not_after", cert.NotAfter))
 	return nil
 }
 

@@ -28,6 +28,16 @@ func (l *Ledger) Append(ctx context.Context, e ca.Entry) (uint64, error) {
 	return uint64(len(l.entries) - 1), nil
 }
 
+// Roots are the entries of roots, as ca/upstream asks for them.
+func (l *Ledger) Roots(context.Context) ([]ca.Entry, error) { return l.Entries(ca.KindRoot), nil }
+
+// Wipe forgets every entry.
+func (l *Ledger) Wipe() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = nil
+}
+
 // Fail makes every later Append return err, until Fail(nil).
 func (l *Ledger) Fail(err error) {
 	l.mu.Lock()
