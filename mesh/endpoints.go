@@ -46,11 +46,17 @@ func (b *Builder) endpointsOf(d *definition) (*EndpointSet, backing) {
 	return &EndpointSet{Host: d.service.Host, Ports: g.sortedPorts(), Accounts: g.sortedAccounts()}, g.sortedBehind()
 }
 
-// slice joins the endpoints of one slice with the service's ports by name.
+// slice joins the endpoints of one slice with the service's ports by name. An
+// endpoint that names a pod is left out while that pod is not there with that
+// address: who has the address then is not known, and a client would send it
+// plaintext.
 func (g *gathering) slice(s *slice) {
 	for _, e := range s.endpoints {
 		for _, ip := range e.addresses {
 			p := g.b.podAt(ip, e.pod)
+			if e.pod != (Key{}) && (p == nil || p.ref.Key != e.pod) {
+				continue
+			}
 			for _, t := range g.d.targets {
 				for _, sp := range s.ports {
 					if sp.name == t.Name {

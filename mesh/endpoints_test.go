@@ -45,8 +45,31 @@ func TestPodNamedByTargetRef(t *testing.T) {
 		t.Errorf("a pod without an address yet: %+v, changes %+v", got, changes)
 	}
 	next, _ = apply(t, b, podObject(newPod("shop", "new", "10.0.0.8", "reviews", nil)))
-	if got := next.Endpoints[reviews]; len(got.Accounts) != 0 || !got.Ports[80][0].Account.IsZero() {
+	if got := next.Endpoints[reviews]; len(got.Accounts) != 0 || len(got.Ports[80]) != 0 {
 		t.Errorf("a targetRef whose pod has another address must not lend its account: %+v", got)
+	}
+}
+
+// Whoever gets a deleted pod's address must not get its clients' requests, least
+// of all in plaintext.
+func TestAnEndpointGoesWithThePodThatItNames(t *testing.T) {
+	s := newSlice("shop", "reviews", "10.0.0.1")
+	s.Endpoints[0].TargetRef = &corev1.ObjectReference{Kind: "Pod", Namespace: "shop", Name: "reviews-1"}
+	pod := podObject(newPod("shop", "reviews-1", "10.0.0.1", "reviews", nil))
+	b, before := build(t, serviceObject(newService("shop", "reviews", "none")), sliceObject(s))
+	if got := before.Endpoints[reviews]; len(got.Ports[80]) != 0 {
+		t.Errorf("a slice that was read before its pod: %+v", got)
+	}
+	if next, _ := apply(t, b, pod); len(next.Endpoints[reviews].Ports[80]) != 1 {
+		t.Errorf("with its pod: %+v", next.Endpoints[reviews])
+	}
+	gone, changes, _ := b.Apply(Update{Deletes: []Ref{pod.Ref}})
+	if got := gone.Endpoints[reviews]; len(got.Ports[80]) != 0 || !changes.Endpoints.Has(reviews) {
+		t.Errorf("without it again: %+v, changes %+v", got, changes)
+	}
+	thief, _ := apply(t, b, podObject(newPod("shop", "thief", "10.0.0.1", "thief", nil)))
+	if got := thief.Endpoints[reviews]; len(got.Ports[80]) != 0 || len(got.Accounts) != 0 {
+		t.Errorf("another pod has the address: %+v", got)
 	}
 }
 
