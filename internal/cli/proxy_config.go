@@ -105,7 +105,7 @@ func diffConfig(ctx context.Context, admin ensignv1.AdminServiceClient, p printe
 	if err != nil {
 		return err
 	}
-	found := differences(sent.section(section), envoy.section(section))
+	found := differences(sent.section(section), envoy.withoutOwnEndpoints().section(section))
 	rows := make([]row, 0, len(found))
 	for _, d := range found {
 		rows = append(rows, row{d.Section, d.Name, d.State})

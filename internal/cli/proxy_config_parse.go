@@ -86,6 +86,21 @@ func (p dumpPart) collect(message map[string]any, into map[string]any) {
 	}
 }
 
+// withoutOwnEndpoints leaves out the endpoints of clusters that do not ask for
+// them: Envoy shows some of every cluster, and nobody sends those.
+func (c proxyConfig) withoutOwnEndpoints() proxyConfig {
+	asked := map[string]any{}
+	for name, assignment := range c["endpoints"] {
+		cluster, _ := c["clusters"][name].(map[string]any)
+		if kind, _ := cluster["type"].(string); kind == "EDS" {
+			asked[name] = assignment
+		}
+	}
+	kept := maps.Clone(c)
+	kept["endpoints"] = asked
+	return kept
+}
+
 func resourceName(resource map[string]any) string {
 	for _, key := range []string{"name", "cluster_name"} {
 		if name, ok := resource[key].(string); ok {
