@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/internal/durable"
 	"github.com/ensign-mesh/ensign/ca/internal/groupcommit"
 	"github.com/ensign-mesh/ensign/ca/internal/sqlite"
 )
@@ -103,17 +105,34 @@ func (l *Ledger) start(ctx context.Context) (err error) {
 	if l.statements, err = prepare(ctx, l.db.Writer); err != nil {
 		return err
 	}
-	if l.config.vfs == "" {
-		path := l.config.Path + ".checkpoint"
-		if err := checkMark(path, l.signer, l.tree.size, stored{ctx, l.db.Reader}); err != nil {
-			return err
-		}
-		l.mark = startMark(path, l.config.Logger)
-		l.mark.raise(l.tree.note)
+	if err := l.openMark(ctx); err != nil {
+		return err
 	}
 	l.group = groupcommit.Start(groupcommit.Config[*entry]{
 		Commit: l.commit, Probe: l.probe, Retry: retryWrite, MaxBatch: maxBatch,
 	})
+	return nil
+}
+
+// openMark holds the log against its mark, and keeps that up to date from now on.
+func (l *Ledger) openMark(ctx context.Context) error {
+	if l.config.vfs != "" {
+		return nil
+	}
+	path := l.config.Path + ".checkpoint"
+	if err := durable.SweepFile(path); err != nil {
+		return err
+	}
+	err := checkMark(path, l.signer, l.tree.size, stored{ctx, l.db.Reader})
+	switch {
+	case errors.Is(err, os.ErrNotExist) && l.tree.size > 0:
+		l.config.Logger.WarnContext(ctx, "ledger's mark is missing: had an older copy of the ledger been put here, nothing would show it; compare with a checkpoint kept elsewhere",
+			"path", path, "entries", l.tree.size)
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	l.mark = startMark(path, l.config.Logger)
+	l.mark.raise(l.tree.note)
 	return nil
 }
 

@@ -1,9 +1,7 @@
 package ledger
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -85,12 +83,10 @@ func (m *mark) write() {
 	}
 }
 
-// checkMark sees that a log of this size grew from the marked state.
+// checkMark sees that a log of this size grew from the marked state. An error wraps
+// [os.ErrNotExist] if there is no mark.
 func checkMark(path string, verifier note.Verifier, size int64, hashes tlog.HashReader) error {
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err != nil {
 		return fmt.Errorf("reading the ledger's mark: %w", err)
 	}
