@@ -11,8 +11,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca/ledger"
 )
 
-// reopen opens a ledger again, and returns what it warned of.
-func reopen(t *testing.T, path string) string {
+// warnings opens a ledger again, and returns what it warned of.
+func warnings(t *testing.T, path string) string {
 	t.Helper()
 	var said bytes.Buffer
 	l, err := ledger.Open(t.Context(), ledger.Config{
@@ -30,7 +30,7 @@ func reopen(t *testing.T, path string) string {
 
 func TestAMissingMarkIsWarnedOf(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l.db")
-	if said := reopen(t, path); said != "" {
+	if said := warnings(t, path); said != "" {
 		t.Errorf("a new ledger: %s", said)
 	}
 	l := open(t, path)
@@ -38,16 +38,16 @@ func TestAMissingMarkIsWarnedOf(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if said := reopen(t, path); said != "" {
+	if said := warnings(t, path); said != "" {
 		t.Errorf("with its mark: %s", said)
 	}
 	if err := os.Remove(path + ".checkpoint"); err != nil {
 		t.Fatal(err)
 	}
-	if said := reopen(t, path); !strings.Contains(said, "mark is missing") || !strings.Contains(said, path) {
+	if said := warnings(t, path); !strings.Contains(said, "mark is missing") || !strings.Contains(said, path) {
 		t.Errorf("without its mark it said %q", said)
 	}
-	if said := reopen(t, path); said != "" {
+	if said := warnings(t, path); said != "" {
 		t.Errorf("the mark was not made again: %s", said)
 	}
 }
