@@ -6,9 +6,9 @@ import (
 )
 
 var (
-	// ErrIssuerExpired: there is no issuer in force; issuing goes on when the
-	// upstream certifies a new one.
-	ErrIssuerExpired = errors.New("issuer has expired")
+	// ErrIssuerExpired: there is no issuer in force, since the last one has expired
+	// or the clock was set back; issuing goes on when the upstream certifies a new one.
+	ErrIssuerExpired = errors.New("no issuer is in force")
 	// ErrMisissuance: a certificate failed a check of its own maker and was
 	// thrown away. It is a defect here, never the caller's fault.
 	ErrMisissuance = errors.New("certificate failed its checks")

@@ -94,6 +94,10 @@ func (s *Service) Bundle() Bundle { return s.issuer.Load().bundle }
 // IssuerExpiry is when the issuer in force ends; from then on nothing is issued.
 func (s *Service) IssuerExpiry() time.Time { return s.issuer.Load().cert.NotAfter }
 
+// Healthy says why nothing can be issued now; nil if something can. Errors wrap
+// [ErrIssuerExpired].
+func (s *Service) Healthy(now time.Time) error { return s.issuer.Load().inForce(now) }
+
 // Issue makes one SVID. Errors wrap [*CSRError] or a sentinel of identity when
 // the request is at fault, [ErrIssuerExpired] or [ErrLedger] when a later try
 // may succeed, and [ErrMisissuance] when a check here stopped a bad certificate.
@@ -114,8 +118,8 @@ func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
 // issue goes through all stages for a subject that was admitted.
 func (s *Service) issue(ctx context.Context, who subject, asked time.Duration, entry func(Issued, time.Time) Entry) (Issued, error) {
 	now, iss := time.Now(), s.issuer.Load()
-	if iss.expired(now) {
-		return Issued{}, fmt.Errorf("%w at %s", ErrIssuerExpired, iss.cert.NotAfter.UTC().Format(time.RFC3339))
+	if err := iss.inForce(now); err != nil {
+		return Issued{}, err
 	}
 	leaf, err := s.make(iss, who, asked, now)
 	if err != nil {

@@ -31,7 +31,8 @@ type issuer struct {
 	// cert with that key in it, so that both sign the very same bytes.
 	lintKey  crypto.Signer
 	lintCert *x509.Certificate
-	// replaceAt is when a new issuer should take over.
+	// replaceAt is when a new issuer should take over, by the wall clock: the
+	// monotonic one stands still while a machine sleeps.
 	replaceAt time.Time
 }
 
@@ -75,7 +76,7 @@ func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle)
 		anchor:    poolOf(chain[:1]),
 		lintKey:   lintKey,
 		lintCert:  &lintCert,
-		replaceAt: replaceAt(now, chain[0].NotAfter, jitter()),
+		replaceAt: replaceAt(now, chain[0].NotAfter, jitter()).Round(0),
 	}, nil
 }
 
@@ -119,8 +120,21 @@ func (i *issuer) parent() *x509.Certificate {
 	return i.cert
 }
 
-// expired says whether nothing may be signed any more.
-func (i *issuer) expired(now time.Time) bool { return !now.Before(i.cert.NotAfter) }
+// inForce is nil while the issuer may sign.
+func (i *issuer) inForce(now time.Time) error {
+	switch {
+	case !now.Before(i.cert.NotAfter):
+		return fmt.Errorf("%w: the last one has expired at %s", ErrIssuerExpired, i.cert.NotAfter.UTC().Format(time.RFC3339))
+	case now.Before(i.cert.NotBefore):
+		return fmt.Errorf("%w: the newest one starts at %s, so the clock was set back", ErrIssuerExpired, i.cert.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// due says whether a new issuer should take over.
+func (i *issuer) due(now time.Time) bool {
+	return !now.Before(i.replaceAt) || now.Before(i.cert.NotBefore)
+}
 
 func newKey() (crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -15,13 +15,15 @@ const (
 	lastBackoff  = 5 * time.Minute
 )
 
-// Run replaces the issuer in time, until the context ends; it returns nil then.
+// Run replaces the issuer in time, and within a minute after the clock was set back
+// to before its start, until the context ends; it returns nil then.
 // While the upstream is away the old issuer goes on to its end.
 func (s *Service) Run(ctx context.Context) error {
 	backoff := firstBackoff
 	for {
-		wait := min(time.Until(s.issuer.Load().replaceAt), tick)
-		if wait <= 0 {
+		now, iss := time.Now(), s.issuer.Load()
+		wait := min(iss.replaceAt.Sub(now), tick)
+		if iss.due(now) {
 			if err := s.rotate(ctx); err == nil {
 				backoff = firstBackoff
 				continue

@@ -84,6 +84,37 @@ func TestIssuingEndsWithTheIssuerAndResumes(t *testing.T) {
 	})
 }
 
+// TestIssuingSurvivesAClockThatIsSetBack: an issuer that starts in the future is
+// no issuer, until Run has seen it and made another.
+func TestIssuingSurvivesAClockThatIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mesh := catest.NewMesh(t, nil)
+		csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
+		ctx, cancel := context.WithCancel(t.Context())
+		go mesh.Service.Run(ctx)
+		synctest.Wait()
+		if err := mesh.Service.Healthy(time.Now()); err != nil {
+			t.Errorf("before: %v", err)
+		}
+		mesh.Service.SetBack(time.Hour)
+		if _, err := issue(t, mesh.Service, csr); !errors.Is(err, ca.ErrIssuerExpired) || errors.Is(err, ca.ErrMisissuance) {
+			t.Errorf("issuing with an issuer of the future: %v", err)
+		}
+		if err := mesh.Service.Healthy(time.Now()); !errors.Is(err, ca.ErrIssuerExpired) {
+			t.Errorf("healthy with an issuer of the future: %v", err)
+		}
+		time.Sleep(time.Minute + time.Second)
+		verify(t, must(issue(t, mesh.Service, csr)))
+		if err := mesh.Service.Healthy(time.Now()); err != nil {
+			t.Errorf("after: %v", err)
+		}
+		if n := len(mesh.Ledger.Entries(ca.KindIssuer)); n != 2 {
+			t.Errorf("%d issuers were made, one more was needed", n)
+		}
+		cancel()
+	})
+}
+
 func TestUnrecordedIssuerNeverSigns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mesh := catest.NewMesh(t, nil)

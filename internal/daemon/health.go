@@ -26,8 +26,8 @@ func (r readiness) check(now time.Time) error {
 	if !r.xds.Ready() {
 		errs = append(errs, errNotReady)
 	}
-	if end := r.authority.issuing.IssuerExpiry(); !now.Before(end) {
-		errs = append(errs, fmt.Errorf("the issuer has expired at %s", end.UTC().Format(time.RFC3339)))
+	if err := r.authority.issuing.Healthy(now); err != nil {
+		errs = append(errs, fmt.Errorf("nothing can be issued: %w", err))
 	}
 	if err := r.authority.ledger.Healthy(); err != nil {
 		errs = append(errs, fmt.Errorf("the ledger can not be written, so nothing is issued: %w", err))

@@ -62,13 +62,19 @@ func (s *serverIdentity) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if time.Until(s.current.Load().Leaf.NotAfter) > serverLife/2 {
+		if !due(s.current.Load().Leaf, time.Now()) {
 			continue
 		}
 		if err := s.renew(ctx); err != nil {
 			s.log.ErrorContext(ctx, "server certificate not renewed", "error", err)
 		}
 	}
+}
+
+// due says whether a server certificate is to be replaced: at half of its life, or
+// when the clock was set back to before its start.
+func due(leaf *x509.Certificate, now time.Time) bool {
+	return leaf.NotAfter.Sub(now) <= serverLife/2 || now.Before(leaf.NotBefore)
 }
 
 func (s *serverIdentity) renew(ctx context.Context) error {
