@@ -127,7 +127,7 @@ func newServices(c config, a *authority, w *world, streams *xds.Server, tracing 
 	}, nil
 }
 
-func (s *services) register(server *grpc.Server) {
+func (s *services) register(server grpc.ServiceRegistrar) {
 	s.streams.Register(server)
 	s.signing.Register(server)
 	ensignv1.RegisterAgentServiceServer(server, s.agents)
@@ -150,9 +150,15 @@ func listen(ctx context.Context, c config) (l listeners, err error) {
 	return l, nil
 }
 
+// grpcServer is a *grpc.Server, or one behind a gate.
+type grpcServer interface {
+	Serve(net.Listener) error
+	Stop()
+}
+
 // serveGRPC serves until ctx ends. Streams are cut, not waited for: proxies keep
 // what they have and come back.
-func serveGRPC(ctx context.Context, server *grpc.Server, listener net.Listener) error {
+func serveGRPC(ctx context.Context, server grpcServer, listener net.Listener) error {
 	stop := context.AfterFunc(ctx, server.Stop)
 	defer stop()
 	if err := server.Serve(listener); err != nil && !errors.Is(err, grpc.ErrServerStopped) {

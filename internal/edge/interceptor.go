@@ -47,17 +47,7 @@ func (g *Gate) admit(ctx context.Context, method string) (context.Context, conte
 	return ctx, cancel, nil
 }
 
-// Unary is the interceptor of unary RPCs.
-func (g *Gate) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
-	ctx, cancel, err := g.admit(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
-	}
-	defer cancel()
-	return handle(ctx, req)
-}
-
-// Stream is the interceptor of streams.
+// Stream is the interceptor of all RPCs; a [Server] has no others than streams.
 func (g *Gate) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 	ctx, cancel, err := g.admit(stream.Context(), info.FullMethod)
 	if err != nil {
