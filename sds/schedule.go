@@ -8,6 +8,10 @@ import (
 const (
 	retryFirst = 500 * time.Millisecond
 	retryCap   = 30 * time.Second
+	// Between renewals that Refused asked for: one mends what a renewal can mend;
+	// where it mends nothing, each would be a certificate for nothing.
+	refusedFirst = time.Second
+	refusedCap   = 10 * time.Minute
 	// A timer follows the monotonic clock, which stands still while a machine
 	// sleeps; certificates follow the wall clock. So look at it this often.
 	lookAgain = time.Minute
@@ -23,22 +27,35 @@ func renewAfter(now, expires time.Time, r float64) time.Duration {
 // retryAfter doubles with each failure up to a cap, half of it random, so that a
 // fleet that failed together does not come back together. failures counts from 1.
 func retryAfter(failures int, r float64) time.Duration {
-	wait := retryCap
-	if failures < 8 {
-		wait = min(retryCap, retryFirst<<(failures-1))
+	return backOff(retryFirst, retryCap, failures, r)
+}
+
+// refusedAfter is how long after a renewal the next one may be asked for, when the
+// last so many, counted from 0, were asked for.
+func refusedAfter(refusals int, r float64) time.Duration {
+	return backOff(refusedFirst, refusedCap, refusals+1, r)
+}
+
+func backOff(first, most time.Duration, n int, r float64) time.Duration {
+	wait := most
+	if n < 16 {
+		wait = min(most, first<<(n-1))
 	}
 	return time.Duration(float64(wait) * (0.5 + 0.5*r))
 }
 
-// sleepUntil waits for the wall clock to reach due; an error is the context's.
-func sleepUntil(ctx context.Context, due time.Time) error {
+// sleepUntil waits for the wall clock to reach due, or for wake, which may be nil;
+// an error is the context's.
+func sleepUntil(ctx context.Context, due time.Time, wake <-chan struct{}) (woken bool, err error) {
 	due = due.Round(0)
 	for left := time.Until(due); left > 0; left = time.Until(due) {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
+		case <-wake:
+			return true, ctx.Err()
 		case <-time.After(min(left, lookAgain)):
 		}
 	}
-	return ctx.Err()
+	return false, ctx.Err()
 }

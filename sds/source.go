@@ -43,6 +43,8 @@ type SourceConfig struct {
 // Source holds the SVID in use and renews it. Run is its only writer.
 type Source struct {
 	config SourceConfig
+	// refused holds at most one call of Refused for the current SVID.
+	refused chan struct{}
 
 	mu      sync.Mutex // guards all below
 	current *SVID
@@ -54,32 +56,69 @@ type leaf struct{ serial, fingerprint string }
 
 // NewSource makes a Source that holds nothing until Run gets the first SVID.
 func NewSource(config SourceConfig) *Source {
-	return &Source{config: config, changed: make(chan struct{})}
+	return &Source{config: config, refused: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
 // Run gets an SVID and renews it at half of its life, give or take a tenth, one
 // attempt at a time, until ctx ends. A failed attempt is repeated after a growing,
 // random pause of at most 30 s; the SVID in use stays meanwhile. The error is ctx's.
 func (s *Source) Run(ctx context.Context) error {
-	failures := 0
+	failures, refusals := 0, 0
 	for ctx.Err() == nil {
 		svid, err := s.renew(ctx)
-		var due time.Time
-		if err == nil {
-			failures = 0
-			due = svid.Received.Add(renewAfter(svid.Received, svid.Expires(), rand.Float64()))
-			s.config.Logger.InfoContext(ctx, "svid obtained", "svid", svid, "renew_at", due)
-		} else {
-			failures++
-			due = time.Now().Add(retryAfter(failures, rand.Float64()))
-			s.logFailure(ctx, err, failures, due)
-		}
 		s.config.Metrics.attempt(err)
-		if err := sleepUntil(ctx, due); err != nil {
+		if err != nil {
+			failures++
+			due := time.Now().Add(retryAfter(failures, rand.Float64()))
+			s.logFailure(ctx, err, failures, due)
+			if _, err := sleepUntil(ctx, due, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		failures = 0
+		refused, err := s.rest(ctx, svid, refusals)
+		if err != nil {
 			return err
+		}
+		if refusals++; !refused {
+			refusals = 0
 		}
 	}
 	return ctx.Err()
+}
+
+// rest waits until the SVID is to be renewed: at half of its life, or, refused, once
+// Refused was called, which is heard after a pause that grows with the refusals so far.
+func (s *Source) rest(ctx context.Context, svid *SVID, refusals int) (refused bool, err error) {
+	due := svid.Received.Add(renewAfter(svid.Received, svid.Expires(), rand.Float64()))
+	s.config.Logger.InfoContext(ctx, "svid obtained", "svid", svid, "renew_at", due)
+	deaf := svid.Received.Add(refusedAfter(refusals, rand.Float64()))
+	if due.Before(deaf) {
+		deaf = due
+	}
+	if _, err := sleepUntil(ctx, deaf, nil); err != nil {
+		return false, err
+	}
+	refused, err = sleepUntil(ctx, due, s.refused)
+	if refused {
+		s.config.Logger.WarnContext(ctx, "svid is refused by the control plane, renewing it now", "svid", svid)
+	}
+	return refused, err
+}
+
+// Refused says that the control plane did not take this SVID as a proof. If it is
+// the one in use, Run renews it soon instead of at half of its life. It never waits.
+func (s *Source) Refused(svid *SVID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if svid == nil || svid != s.current {
+		return
+	}
+	select {
+	case s.refused <- struct{}{}:
+	default:
+	}
 }
 
 func (s *Source) logFailure(ctx context.Context, err error, failures int, due time.Time) {
@@ -125,6 +164,10 @@ func (s *Source) replace(svid *SVID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.current = svid
+	select {
+	case <-s.refused: // meant the one before
+	default:
+	}
 	s.leaves = append(s.leaves, leaf{svid.Serial(), svid.Fingerprint()})
 	s.leaves = s.leaves[max(0, len(s.leaves)-rememberedLeaves):]
 	close(s.changed)

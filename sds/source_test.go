@@ -121,6 +121,56 @@ func live(t *testing.T, source *sds.Source) *sds.SVID {
 	return svid
 }
 
+// TestRefusedSVIDIsRenewedSoon, and not in a storm when that does not help.
+func TestRefusedSVIDIsRenewedSoon(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, 24*time.Hour, func(t *testing.T, source *sds.Source) {
+		first := live(t, source)
+		time.Sleep(time.Hour)
+		source.Refused(nil)
+		synctest.Wait()
+		if n := len(s.attempts()); n != 1 {
+			t.Fatalf("%d attempts, nobody refused anything", n)
+		}
+		source.Refused(first)
+		source.Refused(first)
+		synctest.Wait()
+		second := live(t, source)
+		if second == first {
+			t.Fatal("the refused SVID is still in use")
+		}
+		source.Refused(first) // a stream of the one before ends late
+		time.Sleep(time.Hour)
+		if live(t, source) != second {
+			t.Error("an SVID that nobody refused was renewed")
+		}
+		before := len(s.attempts())
+		for end := time.Now().Add(6 * time.Hour); time.Now().Before(end); time.Sleep(time.Second) {
+			source.Refused(live(t, source))
+		}
+		if n := len(s.attempts()) - before; n < 20 || n > 100 {
+			t.Errorf("%d renewals in 6 hours of refusals", n)
+		}
+	})
+}
+
+// TestARefusalDoesNotHurryFailures: the pauses between failed attempts stay.
+func TestARefusalDoesNotHurryFailures(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, time.Hour, func(t *testing.T, source *sds.Source) {
+		first := live(t, source)
+		s.set(func([]byte) ([]string, error) { return nil, errors.New("the token has expired") })
+		time.Sleep(time.Minute)
+		for range 600 {
+			source.Refused(first)
+			time.Sleep(time.Second)
+		}
+		if n := len(s.attempts()); n < 20 || n > 60 {
+			t.Errorf("%d attempts in ten minutes", n)
+		}
+	})
+}
+
 func TestRenewsAtHalfLifeWithAFreshKey(t *testing.T) {
 	s := &signer{}
 	bubble(t, s, 24*time.Hour, func(t *testing.T, source *sds.Source) {

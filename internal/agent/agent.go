@@ -64,7 +64,8 @@ func assemble(s settings) *agent {
 	a.upstream = &upstream{
 		address: s.ControlPlane, verifier: verifier{serverName: s.ServerName, trust: trust},
 		token: tokenFile(s.TokenFile), logger: s.Logger,
-		live: func() (*sds.SVID, error) { return a.source.Live() },
+		live:    func() (*sds.SVID, error) { return a.source.Live() },
+		refused: func(svid *sds.SVID) { a.source.Refused(svid) },
 	}
 	a.source = sds.NewSource(sds.SourceConfig{
 		Signer: a.upstream, TrustDomain: s.trustDomain, Namespace: s.namespace,

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,6 +50,10 @@ type controlPlane struct {
 	shows *sdstest.Authority
 	// refuse, if set, is the answer to certificate requests.
 	refuse error
+	// forgotten is the serial that the ledger lost; "" if none. Of the RPCs, those
+	// in refusing do not take it.
+	forgotten string
+	refusing  []string
 	// ads, if set, serves delta ADS streams.
 	ads     func(discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer) error
 	proofs  []proof
@@ -116,6 +121,14 @@ func (c *controlPlane) set(change func()) {
 	change()
 }
 
+var errForgotten = status.Error(codes.Unauthenticated, "proof is not in the ledger: renew with a token")
+
+func (c *controlPlane) forgets(ctx context.Context, rpc string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.forgotten != "" && proofOf(ctx).serial == c.forgotten && slices.Contains(c.refusing, rpc)
+}
+
 func (c *controlPlane) CreateCertificate(ctx context.Context, request *securityv1.IstioCertificateRequest) (*securityv1.IstioCertificateResponse, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,6 +136,9 @@ func (c *controlPlane) CreateCertificate(ctx context.Context, request *securityv
 	c.proofs = append(c.proofs, shown)
 	if c.refuse != nil {
 		return nil, c.refuse
+	}
+	if c.forgotten != "" && shown.serial == c.forgotten {
+		return nil, errForgotten
 	}
 	if shown.serial == "" && shown.token != "Bearer "+testToken {
 		return nil, status.Error(codes.Unauthenticated, "no proof")
@@ -137,6 +153,9 @@ func (c *controlPlane) DeltaAggregatedResources(stream discoveryv3.AggregatedDis
 	c.streams = append(c.streams, proofOf(stream.Context()))
 	serve := c.ads
 	c.mu.Unlock()
+	if c.forgets(stream.Context(), "ads") {
+		return errForgotten
+	}
 	if serve == nil {
 		<-stream.Context().Done()
 		return stream.Context().Err()
@@ -145,6 +164,9 @@ func (c *controlPlane) DeltaAggregatedResources(stream discoveryv3.AggregatedDis
 }
 
 func (c *controlPlane) Connect(stream ensignv1.AgentService_ConnectServer) error {
+	if c.forgets(stream.Context(), "reports") {
+		return errForgotten
+	}
 	go func() {
 		for {
 			select {

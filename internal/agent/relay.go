@@ -51,6 +51,7 @@ func (r *relay) handle(_ any, envoy grpc.ServerStream) error {
 	defer r.metrics.relayOpen.Dec()
 	err = r.relay(envoy, session, method)
 	r.logger.Info("ads stream ended", "error", err)
+	r.upstream.note(session, err)
 	return unavailable(err)
 }
 

@@ -96,7 +96,9 @@ func (r *reporter) connect(ctx context.Context) error {
 	link := &uplink{stream: stream}
 	stored, failed := make(chan uint64), make(chan error, 1)
 	go func() { failed <- r.receive(ctx, link, stored) }()
-	return r.report(ctx, link, stored, failed, session.done)
+	err = r.report(ctx, link, stored, failed, session.done)
+	r.upstream.note(session, err)
+	return err
 }
 
 // report sends a report now, whenever the acknowledged state changes, again while

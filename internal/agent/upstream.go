@@ -10,7 +10,9 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
 
 	"github.com/ensign-mesh/ensign/sds"
 )
@@ -25,7 +27,9 @@ type upstream struct {
 	verifier verifier
 	token    tokenFile
 	live     func() (*sds.SVID, error)
-	logger   *slog.Logger
+	// refused is told of an SVID that the control plane does not take.
+	refused func(*sds.SVID)
+	logger  *slog.Logger
 
 	mu      sync.Mutex // guards current
 	current *session
@@ -69,6 +73,16 @@ func (u *upstream) session() (*session, error) {
 	u.retire()
 	u.current = &session{svid: svid, conn: conn, done: make(chan struct{})}
 	return u.current, nil
+}
+
+// note looks at why a stream of a session ended. When the control plane refuses
+// the caller, a new SVID may help, by the token if need be: this one may be missing
+// from a ledger that was restored, or its chain of renewals may be too long.
+func (u *upstream) note(s *session, err error) {
+	switch status.Code(err) {
+	case codes.Unauthenticated, codes.PermissionDenied:
+		u.refused(s.svid)
+	}
 }
 
 // retire ends the current session some time before its SVID does.
