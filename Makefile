@@ -10,6 +10,7 @@ PROGRAMS := ensignd ensign-agent ensign
 GOFLAGS_BUILD := -trimpath -tags grpcnotrace -ldflags "-s -w"
 TEST_PACKAGES ?= ./...
 TEST_TIMEOUT  ?= 25m
+BENCH_PACKAGES ?= ./test/bench
 
 .PHONY: help
 help: ## this list
@@ -47,8 +48,8 @@ test: tools envoy build bookshop ## every test, with the race detector
 	  exit $$status
 
 .PHONY: bench
-bench: ## what one change costs the control plane
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench: ## what one change costs the control plane (BENCH_PACKAGES=./... for all)
+	go test -run '^$$' -bench . -benchmem -timeout 30m $(BENCH_PACKAGES)
 
 .PHONY: fuzz
 fuzz: ## every fuzz test for a few seconds (FUZZTIME=5s)
