@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ensign-mesh/ensign/internal/peercred"
+	"github.com/ensign-mesh/ensign/internal/secrecy"
 	"github.com/ensign-mesh/ensign/sds"
 )
 
@@ -27,7 +28,7 @@ func Run(ctx context.Context, config Config) (int, error) {
 		return 1, err
 	}
 	tuneMemory()
-	if err := keepSecrets(); err != nil {
+	if err := secrecy.Keep(); err != nil {
 		return 1, err
 	}
 	lock, err := takeRunDir(s.RunDir, s.path("agent.lock"), s.Logger)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ensign-mesh/ensign/internal/secrecy"
 )
 
 // Exit codes of ensignd.
@@ -57,6 +59,9 @@ func newCommand(stderr io.Writer) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := secrecy.Keep(); err != nil {
+				return err
+			}
 			config, err := flags.validate()
 			if err != nil {
 				return fmt.Errorf("%w: %w; see `ensignd --help`", errUsage, err)
