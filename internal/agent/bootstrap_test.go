@@ -87,9 +87,15 @@ func TestTheBootstrapIsPrivate(t *testing.T) {
 	startAgent(t, config)
 	eventually(t, "the agent is ready", func() bool { return ready(config) })
 	for _, name := range []string{"envoy.yaml", "sds.sock", "xds.sock"} {
-		info, err := os.Stat(filepath.Join(config.RunDir, name))
-		if err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: %v, %v; want 0600", name, info.Mode(), err)
+		var info os.FileInfo
+		// The bootstrap may come a moment after the first SVID.
+		eventually(t, name+" is there", func() bool {
+			found, err := os.Stat(filepath.Join(config.RunDir, name))
+			info = found
+			return err == nil
+		})
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v; want 0600", name, info.Mode())
 		}
 	}
 }

@@ -20,6 +20,11 @@
 // server. Only if the control plane refuses or cannot be reached that way is the
 // token tried again. An expired SVID is never shown.
 //
+// When the control plane refuses an SVID that still lives, as a proof of the relay's
+// or the reporter's stream, the agent gets another at once, if need be by the token:
+// after a ledger was restored from before that SVID, or when renewals by SVID alone
+// have gone on for too long. So keep the token file fresh, as a projected volume does.
+//
 // The control plane ends a stream when its proof expires. So some time after a
 // renewal, long before that, the agent ends the streams of the old SVID itself;
 // Envoy connects again at once, names the versions that it has, and gets only
