@@ -91,9 +91,6 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 // Bundle is the roots that workloads must trust now.
 func (s *Service) Bundle() Bundle { return s.issuer.Load().bundle }
 
-// IssuerExpiry is when the issuer in force ends; from then on nothing is issued.
-func (s *Service) IssuerExpiry() time.Time { return s.issuer.Load().cert.NotAfter }
-
 // Healthy says why nothing can be issued now; nil if something can. Errors wrap
 // [ErrIssuerExpired].
 func (s *Service) Healthy(now time.Time) error { return s.issuer.Load().inForce(now) }
