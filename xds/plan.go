@@ -18,21 +18,36 @@ const (
 
 // next is the next response to send, or nil. Types are looked at in the order
 // in which Envoy needs them, and each waits for the answers that it builds on.
+// What a look at a later type found nothing to send for may have been all that
+// an earlier one's removals waited for, and no answer will come to say so: so
+// long as there is less work than before, all are looked at again.
 func (s *session) next(now time.Time) (*response, kind) {
 	if len(s.asides) > 0 {
 		r := s.asides[0]
 		s.asides = s.asides[1:]
 		return r, -1
 	}
-	for _, w := range s.watches {
-		if !w.asked || !s.mayAdd(w) || w.kind >= listener && s.behind() {
-			continue
-		}
-		if r := s.plan(w, now); r != nil {
-			return r, w.kind
+	for before := -1; before != s.work(); {
+		before = s.work()
+		for _, w := range s.watches {
+			if !w.asked || !s.mayAdd(w) || w.kind >= listener && s.behind() {
+				continue
+			}
+			if r := s.plan(w, now); r != nil {
+				return r, w.kind
+			}
 		}
 	}
 	return nil, -1
+}
+
+// work counts the names to look at, of all kinds.
+func (s *session) work() int {
+	n := 0
+	for _, w := range s.watches {
+		n += len(w.dirty)
+	}
+	return n
 }
 
 // plan makes the response that brings the client nearer to what it should have.
