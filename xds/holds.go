@@ -13,6 +13,14 @@ import (
 // held back from the others: one broken or hostile proxy decides for itself only.
 const quorum = 2
 
+// holdable says whether content may be held back from a version at all. The two
+// listeners that take captured traffic may not: without them a proxy serves
+// nothing, so that a fault which an error blames on them, of another resource
+// maybe, would cut off every pod. Who refuses them is NACKED, alone.
+func holdable(r *resource) bool {
+	return r.kind != listener || r.name != "virtualOutbound" && r.name != "virtualInbound"
+}
+
 // maxVersions bounds how many client versions are kept account of; versions are
 // the clients' own words.
 const maxVersions = 64
@@ -55,7 +63,7 @@ func (h *holds) refuse(version string, r *resource, by, reason string, now time.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := contentOf(r)
-	if !h.room(version) {
+	if !holdable(r) || !h.room(version) {
 		return false
 	}
 	v := h.refused[version][key]

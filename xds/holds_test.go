@@ -24,3 +24,27 @@ func TestMadeUpVersionsAreBounded(t *testing.T) {
 		t.Error("the hold is gone")
 	}
 }
+
+// The capture listeners stay for all who take them, whoever refuses them.
+func TestCaptureListenersAreNeverHeld(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.base(listenerOf("virtualOutbound", "v1"), listenerOf("virtualInbound", "v1"), listenerOf("other", "v1"))
+		all := []string{"virtualOutbound", "virtualInbound", "other"}
+		for pod, sa := range map[string]string{"web-1": "web", "db-1": "db"} {
+			e := w.connect("shop", sa, pod)
+			e.ask(listener)
+			e.nack(e.get(listener, all...), "error adding listeners virtualOutbound, virtualInbound, other: duplicate address")
+			e.quiet()
+			if s := w.statusOf("shop/"+pod, listener); s.State != Nacked || len(s.Rejections) != 3 {
+				t.Errorf("%s, which refused all three: %+v", pod, s)
+			}
+		}
+		if holds := w.server.Holds(); len(holds) != 1 || holds[0].Resource != "other" {
+			t.Errorf("holds: %+v", holds)
+		}
+		e := w.connect("shop", "web", "web-2")
+		e.ask(listener)
+		e.take(listener, "virtualOutbound", "virtualInbound")
+	})
+}
