@@ -27,7 +27,9 @@
 //
 // A refused resource is not sent again to the client that refused it. When two
 // identities of one Envoy version refuse the same content, it is held back from
-// the rest of that version until it changes or [Server.Release] says otherwise.
+// the rest of that version until it changes or [Server.Release] says otherwise;
+// not so the listeners virtualInbound and virtualOutbound, without which a proxy
+// serves nothing.
 //
 // To use it: [New] with a [Config], a gRPC server with [Codec] forced and an
 // interceptor that notes the caller, [Server.Register], then [Server.Update] for
