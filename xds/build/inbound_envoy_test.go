@@ -207,6 +207,9 @@ func TestModesOnEnvoy(t *testing.T) {
 			if c.config == nil && strings.HasPrefix(c.want, "200 xfcc=") && got != c.want {
 				t.Errorf("got %q, want exactly %q", got, c.want)
 			}
+			if strings.HasPrefix(c.want, "URI=") && strings.Contains(got, "sa/admin") {
+				t.Errorf("got %q, which holds what the client itself claims", got)
+			}
 		})
 	}
 	for name, config := range map[string]*tls.Config{"mTLS": alice, "plaintext": nil} {

@@ -63,7 +63,9 @@ func inboundHTTP(t inboundTarget, mutual bool) *listenerv3.Filter {
 		ForwardClientCertDetails: hcmv3.HttpConnectionManager_SANITIZE,
 	}
 	if mutual {
-		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_APPEND_FORWARD
+		// The peer's own certificate alone. Istio's sidecars append to what the peer
+		// sent (APPEND_FORWARD), so that a client writes the first elements itself.
+		m.ForwardClientCertDetails = hcmv3.HttpConnectionManager_SANITIZE_SET
 		m.SetCurrentClientCertDetails = &hcmv3.HttpConnectionManager_SetCurrentClientCertDetails{
 			Subject: wrapperspb.Bool(true), Dns: true, Uri: true,
 		}
