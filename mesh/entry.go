@@ -130,6 +130,7 @@ func entryPorts(in *networking.ServiceEntry, f *findings) []portTarget {
 			f.fail(field, "give each port a number and a name of its own", "port %s %d is listed twice", p.GetName(), p.GetNumber())
 			continue
 		}
+		noteReserved(p.GetNumber(), field+".number", f)
 		protocol := parseProtocol(cmp.Or(p.GetProtocol(), p.GetName()))
 		out = append(out, portTarget{
 			ServicePort: ServicePort{Name: p.GetName(), Number: p.GetNumber(), Protocol: protocol},

@@ -94,6 +94,7 @@ func servicePorts(in []corev1.ServicePort, f *findings) []portTarget {
 			f.note(field+".port", "remove one of the two", "port %d is listed twice", p.Port)
 			continue
 		}
+		noteReserved(uint32(p.Port), field+".port", f)
 		t := portTarget{ServicePort: ServicePort{Name: p.Name, Number: uint32(p.Port), Protocol: protocolOf(p.AppProtocol, p.Name)}}
 		switch v := p.TargetPort; {
 		case v.Type == intstr.String && v.StrVal != "":

@@ -17,7 +17,7 @@ const anyAddress = "0.0.0.0"
 func Ports(s *mesh.Snapshot, sc Scope) []uint32 {
 	found := map[uint32]bool{}
 	for number, hosts := range s.Ports {
-		if slices.ContainsFunc(hosts, func(h string) bool { return serviceIn(s, sc, h) != nil }) {
+		if !mesh.Reserved(number) && slices.ContainsFunc(hosts, func(h string) bool { return serviceIn(s, sc, h) != nil }) {
 			found[number] = true
 		}
 	}
@@ -27,7 +27,8 @@ func Ports(s *mesh.Snapshot, sc Scope) []uint32 {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// Port is what the scope's sidecars listen on for one service port: the HTTP
+// Port is what the scope's sidecars listen on for one service port (nothing for
+// one of the sidecars' own, see [mesh.Reserved]): the HTTP
 // listener 0.0.0.0_PORT with its RouteConfiguration PORT, and a TCP listener
 // VIP_PORT for each TCP service, or IP_PORT for each endpoint of a headless one.
 //
@@ -38,14 +39,37 @@ func Ports(s *mesh.Snapshot, sc Scope) []uint32 {
 // for headless TCP services (no Addresses) the addresses in Endpoints, and,
 // when !sc.VHDS, all that VirtualHosts reads for each host of the port.
 func Port(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
+	if mesh.Reserved(port) {
+		return nil
+	}
 	var out []Resource
 	if hosts := httpHosts(s, sc, port); len(hosts) > 0 {
 		l := listener(anyAddress, port, outboundHTTP(port))
 		out = append(out,
-			Resource{TypeURL: TypeListener, Name: l.Name, Message: l},
+			Resource{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: portOrigins(s, sc, hosts)},
 			routeConfiguration(s, sc, port, hosts))
 	}
 	return append(out, tcpListeners(s, sc, port)...)
+}
+
+// maxOrigins bounds how many of a port's objects are named: the resources of
+// port 80 come of every service of a large mesh.
+const maxOrigins = 8
+
+// portOrigins are the objects that the hosts of a port come of, as many as are named.
+func portOrigins(s *mesh.Snapshot, sc Scope, hosts []string) []mesh.Ref {
+	var out []mesh.Ref
+	for _, host := range hosts {
+		if svc := s.Services[host]; svc != nil {
+			out = append(out, svc.Ref)
+		} else {
+			out = append(out, routeOrigins(s, sc, host)...)
+		}
+		if len(out) >= maxOrigins {
+			break
+		}
+	}
+	return out
 }
 
 // httpHosts are, sorted, the hosts with a virtual host on the port.

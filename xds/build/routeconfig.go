@@ -25,5 +25,5 @@ func routeConfiguration(s *mesh.Snapshot, sc Scope, port uint32, hosts []string)
 		}
 	}
 	m.VirtualHosts = append(m.VirtualHosts, catchAll(s.Config))
-	return Resource{TypeURL: TypeRoute, Name: m.Name, Message: m}
+	return Resource{TypeURL: TypeRoute, Name: m.Name, Message: m, Origins: portOrigins(s, sc, hosts)}
 }

@@ -41,7 +41,7 @@ func httpPorts(s *mesh.Snapshot, sc Scope, host string) []uint32 {
 	}
 	var out []uint32
 	for _, p := range svc.Ports {
-		if p.Protocol.IsHTTP() {
+		if p.Protocol.IsHTTP() && !mesh.Reserved(p.Number) {
 			out = append(out, p.Number)
 		}
 	}
