@@ -12,11 +12,13 @@
 //
 // # What is known to fall short
 //
-//   - Envoy asks a TCP policy with the client's first byte. A client that a policy
-//     denies, and that stays silent, hears what a server says before it is spoken
-//     to; nothing that the client says gets through. (Istio's sidecars have the
-//     same; envoyproxy/envoy#9023.) A pod that the mesh does not know is not
-//     connected at all.
+//   - Envoy asks a TCP policy with the client's first byte (envoyproxy/envoy#9023),
+//     in Istio's sidecars too late for what a server says unasked. Here the
+//     application is not connected before, on TCP ports where a policy can refuse
+//     anybody: a protocol in which the server speaks first hangs there, for those
+//     who are allowed too. It works on all other ports. The first policy that
+//     guards a port, and the last that goes, change the listener: connections of
+//     that port's chains drain.
 //   - Protocols are not guessed: a port that names none is TCP, so rules about
 //     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
 //     of the rule decides.

@@ -34,7 +34,7 @@ func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource {
 	// Compile's error needs no hearing here: what it could not read denies, and
 	// the source of the policies has reported it.
 	rules, _ := authz.Compile(in.Policies)
-	l := inboundListener(s, in)
+	l := inboundListener(s, in, rules)
 	out := []Resource{
 		{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: originsOf(in, false)},
 		clusterResource(toSelf(originalDestination(inboundPassthrough))),
@@ -111,10 +111,10 @@ func toSelf(c *clusterv3.Cluster) *clusterv3.Cluster {
 // no default chain, which Envoy would give what a port's own chains refuse, and
 // does not use_original_dst, which would hand a connection to the outbound
 // listener of its destination, past every policy.
-func inboundListener(s *mesh.Snapshot, in *mesh.Inbound) *listenerv3.Listener {
+func inboundListener(s *mesh.Snapshot, in *mesh.Inbound, rules *authz.Ruleset) *listenerv3.Listener {
 	b := chainBuilder{tls: downstreamTLS(s.TrustDomain)}
 	chains := []*listenerv3.FilterChain{blackHole(virtualInbound, inboundPort)}
-	targets := inboundTargets(in)
+	targets := inboundTargets(in, rules)
 	for _, t := range targets {
 		t.life = connectionLife(s)
 		chains = append(chains, b.chains(t)...)

@@ -101,14 +101,21 @@ func inboundRoute(t inboundTarget) *routev3.RouteConfiguration {
 }
 
 // inboundTCP serves the connections to one port, or to all others. With mTLS the
-// application hears of a client only when that has proven who it is.
+// application hears of a client only when that has proven who it is; where
+// policies may refuse it, only with its first byte or its end, which is when
+// Envoy asks them: a server that speaks first would be heard before.
 func inboundTCP(t inboundTarget, mutual bool) []*listenerv3.Filter {
 	m := &tcpv3.TcpProxy{StatPrefix: t.cluster, ClusterSpecifier: &tcpv3.TcpProxy_Cluster{Cluster: t.cluster}}
 	if mutual {
 		m.MaxDownstreamConnectionDuration = durationpb.New(t.life)
 		m.MaxDownstreamConnectionDurationJitterPercentage = &typev3.Percent{Value: lifeJitter}
 		m.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
-		m.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it with that mode
+	}
+	if t.guarded {
+		m.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_DATA
+	}
+	if mutual || t.guarded {
+		m.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it with those modes
 	}
 	return []*listenerv3.Filter{
 		discoveredTCP(rbacTCPDeny), discoveredTCP(rbacTCPAllow), networkFilter(tcpFilter, m),

@@ -11,6 +11,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/ensign-mesh/ensign/authz"
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
@@ -31,12 +32,13 @@ type inboundTarget struct {
 	http        bool
 	cluster     string
 	mode        mesh.MTLSMode
+	guarded     bool          // as TCP: some are refused, see authz.Ruleset.GuardsTCP
 	life        time.Duration // how long a connection may last, see connectionLife
 }
 
 // inboundTargets are the served ports, then the ports without a service for which
 // there is an exception of the mTLS mode, then the rest.
-func inboundTargets(in *mesh.Inbound) []inboundTarget {
+func inboundTargets(in *mesh.Inbound, rules *authz.Ruleset) []inboundTarget {
 	var out []inboundTarget
 	served := mesh.Set[uint32]{}
 	for _, p := range servedPorts(in) {
@@ -44,20 +46,29 @@ func inboundTargets(in *mesh.Inbound) []inboundTarget {
 		out = append(out, inboundTarget{
 			port: p.Number, servicePort: p.ServicePort, http: p.Protocol.IsHTTP(),
 			cluster: inboundClusterName(p.Number), mode: in.MTLS.For(p.Number),
+			guarded: rules.GuardsTCP(p.Number),
 		})
 	}
 	for _, number := range slices.Sorted(maps.Keys(in.MTLS.Ports)) {
 		if servable(number) && !served.Has(number) {
-			out = append(out, inboundTarget{port: number, cluster: inboundPassthrough, mode: in.MTLS.For(number)})
+			served.Add(number)
+			out = append(out, inboundTarget{
+				port: number, cluster: inboundPassthrough, mode: in.MTLS.For(number), guarded: rules.GuardsTCP(number),
+			})
 		}
 	}
-	rest := inboundTarget{cluster: inboundPassthrough, mode: in.MTLS.Mode}
+	rest := inboundTarget{cluster: inboundPassthrough, mode: in.MTLS.Mode, guarded: guardsRest(rules, served)}
 	if in == unknownWorkload {
-		// Policy is asked with the client's first byte; a server that speaks first
-		// would have been heard by then.
-		rest.cluster = blackHoleCluster
+		rest.cluster = blackHoleCluster // nobody is let in
 	}
 	return append(out, rest)
+}
+
+// guardsRest says whether policies refuse some on a port that has no chain of its own.
+func guardsRest(rules *authz.Ruleset, own mesh.Set[uint32]) bool {
+	return rules.GuardsTCP(0) || slices.ContainsFunc(rules.TCPPorts(), func(port uint32) bool {
+		return !own.Has(port) && rules.GuardsTCP(port)
+	})
 }
 
 // chainName is Istio's.
