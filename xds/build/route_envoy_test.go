@@ -171,7 +171,7 @@ func TestActionsOnEnvoy(t *testing.T) {
 	status("/abort", 555)
 	start = time.Now()
 	status("/delay", 200)
-	if took := time.Since(start); took < 300*time.Millisecond {
+	if took := time.Since(start); took < 250*time.Millisecond {
 		t.Errorf("a delay of 0.3 s took %v", took)
 	}
 	status("/missing", http.StatusServiceUnavailable)
