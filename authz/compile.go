@@ -161,7 +161,8 @@ func (r reader) conjunction(field string, lists []list) Conjunction {
 			continue
 		}
 		said = true
-		clause := Clause{Any: r.matches(field, l, l.values), None: r.matches(field, l, l.notValues)}
+		deny := r.policy.Action == Deny
+		clause := Clause{Any: r.matches(field, l, l.values, deny), None: r.matches(field, l, l.notValues, !deny)}
 		if len(clause.Any)+len(clause.None) > 0 {
 			out = append(out, clause)
 		}
@@ -173,8 +174,9 @@ func (r reader) conjunction(field string, lists []list) Conjunction {
 }
 
 // matches reads a list; if one value is bad the whole list is dropped. In a
-// DENY that matches more, in an ALLOW the rule goes anyway.
-func (r reader) matches(field string, l list, values []string) []Match {
+// DENY that matches more, in an ALLOW the rule goes anyway. What matches is
+// refused, or not: refusing.
+func (r reader) matches(field string, l list, values []string, refusing bool) []Match {
 	var out []Match
 	bad := false
 	for _, v := range values {
@@ -183,7 +185,11 @@ func (r reader) matches(field string, l list, values []string) []Match {
 			r.fail(r.policy, r.rule, field+"."+l.field, err)
 			bad = true
 		}
-		out = append(out, m)
+		if refusing {
+			out = append(out, m.anyPort()...)
+		} else {
+			out = append(out, m)
+		}
 	}
 	if bad {
 		return nil

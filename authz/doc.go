@@ -17,6 +17,15 @@
 // has only notPrincipals admits it. That is Istio's meaning; write
 // principals: ["*"] beside notPrincipals to demand an identity.
 //
+// # Hosts
+//
+// A client chooses how it writes a host: catalog.stock, catalog.stock:9080,
+// catalog.stock. with the root's dot. Where a match leads to a refusal (hosts in
+// a DENY, notHosts in an ALLOW) all of these are one, for exact values and
+// suffixes; in Istio they are not, and a DENY misses every port but 80. Where a
+// match lets in (hosts in an ALLOW, notHosts in a DENY) the value is compared
+// as it stands, as in Istio: write "catalog.stock:*" beside it.
+//
 // # Failing closed
 //
 // What cannot be read never opens a door. In an ALLOW policy a rule with a bad

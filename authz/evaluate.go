@@ -86,6 +86,8 @@ func (m Match) matches(req *Request) bool {
 		return strings.HasPrefix(value, m.Value)
 	case Suffix:
 		return strings.HasSuffix(value, m.Value)
+	case Contains:
+		return strings.Contains(value, m.Value)
 	}
 	return true
 }

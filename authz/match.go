@@ -13,10 +13,11 @@ type Op int
 
 // The comparisons that a policy can ask for.
 const (
-	Exact   Op = iota
-	Prefix     // "value*"
-	Suffix     // "*value"
-	Present    // "*": there is a value, whatever it is
+	Exact    Op = iota
+	Prefix      // "value*"
+	Suffix      // "*value"
+	Present     // "*": there is a value, whatever it is
+	Contains    // no policy can write it; Compile does, see the package's comment on hosts
 )
 
 // Match asks for one value of one attribute.
@@ -101,4 +102,23 @@ func parseText(a Attribute, value string) (Op, string, error) {
 		text = strings.ToLower(text)
 	}
 	return op, text, nil
+}
+
+// anyPort are the matches of a host that refuse: the host as it is written, and
+// as a client may write the same server, with the root's dot and with a port.
+func (m Match) anyPort() []Match {
+	all := []Match{m}
+	if m.Attribute != Host || m.Op != Exact && m.Op != Suffix {
+		return all
+	}
+	rooted, withPort, rootedWithPort := m, m, m
+	rooted.Value += "."
+	withPort.Value += ":"
+	rootedWithPort.Value += ".:"
+	withPort.Op = Prefix
+	if m.Op == Suffix {
+		withPort.Op = Contains
+	}
+	rootedWithPort.Op = withPort.Op
+	return append(all, rooted, withPort, rootedWithPort)
 }

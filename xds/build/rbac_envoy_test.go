@@ -89,7 +89,7 @@ func drawRequest(t *rapid.T, web, tcp uint32) authz.Request {
 		return r
 	}
 	r.DestinationPort = web
-	r.Host = rapid.SampledFrom([]string{"web", "WEB", "a.example", "web.a"}).Draw(t, "host")
+	r.Host = rapid.SampledFrom([]string{"web", "WEB", "a.example", "web.a", "Web:80", "web.", "web.:80", "a.example:1", "a.example.", "A.example.:1", "a.example.org:1"}).Draw(t, "host")
 	r.Method = rapid.SampledFrom([]string{"GET", "POST", "DELETE"}).Draw(t, "method")
 	r.Path = rapid.SampledFrom([]string{"/", "/a", "/a?x=/b", "/a/b", "/x.png?y", "/a/../b"}).Draw(t, "path")
 	if rapid.Bool().Draw(t, "team") {
