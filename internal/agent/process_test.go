@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -203,12 +204,14 @@ func TestEnvoyOutlivesAKilledAgent(t *testing.T) {
 func TestAnAdoptedEnvoyThatDiesEndsTheAgent(t *testing.T) {
 	config := withScript(t, waitingScript)
 	pid := killed(t, config)
+	var said logBuffer
+	config.Logger = slog.New(slog.NewTextHandler(&said, nil))
 	agent := startAgent(t, config)
-	eventually(t, "the next agent runs", func() bool { code, _ := get("http://" + config.Health + "/healthz/ready"); return code != 0 })
+	eventually(t, "the next agent takes the Envoy over", func() bool { return strings.Contains(said.String(), "taking over") })
 	syscall.Kill(pid, syscall.SIGKILL)
 	select {
 	case <-agent.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the agent goes on")
 	}
 	if agent.code != unknownExit {
