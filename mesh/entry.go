@@ -73,6 +73,10 @@ func entryHosts(namespace string, in *networking.ServiceEntry, f *findings) []st
 			f.fail(field, "write a full DNS name such as api.example.com", "host %v", err)
 			continue
 		}
+		if _, ok := address(h); ok {
+			f.fail(field, "write it into spec.addresses, and a DNS name here", "host %q is an IP address", h)
+			continue
+		}
 		if rest, ok := strings.CutSuffix(h, ".svc."+clusterDomain); ok && !strings.HasSuffix(rest, "."+namespace) {
 			f.fail(field, "move the ServiceEntry into that namespace", "host %q belongs to another namespace", h)
 			continue

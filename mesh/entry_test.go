@@ -87,3 +87,33 @@ func TestOldestEntrySpeaksForAHost(t *testing.T) {
 		}
 	}
 }
+
+// Nobody takes a Kubernetes service's name by an entry that is called like it;
+// which of the two comes first does not matter.
+func TestShortNamesOfServicesAreTheirs(t *testing.T) {
+	for host, refused := range map[string]bool{
+		"reviews.shop": true, "reviews.shop.svc": true, "Reviews.Shop": true, "reviews.bank": false, "reviews.shop.example": false,
+	} {
+		entry, service := entryObject(newEntry("evil", "e", host, "10.9.9.9")), serviceObject(newService("shop", "reviews", "r"))
+		b := NewBuilder(testDomain)
+		b.Apply(Update{Upserts: []Object{entry}})
+		s, changes, problems := b.Apply(Update{Upserts: []Object{service}})
+		_, taken := s.Services[strings.ToLower(host)]
+		if taken == refused || (len(problems) == 1) != refused || changes.Services.Has(strings.ToLower(host)) != refused {
+			t.Errorf("%s: taken %v, changes %v, problems %+v", host, taken, changes.Services, problems)
+		}
+		s, _, problems = b.Apply(Update{Deletes: []Ref{service.Ref}})
+		if s.Services[strings.ToLower(host)] == nil || len(problems) > 0 {
+			t.Errorf("%s is not back without the service: %+v", host, problems)
+		}
+	}
+}
+
+func TestAnAddressIsNoHost(t *testing.T) {
+	for _, host := range []string{"10.96.0.11", "fd00::11", "::ffff:10.96.0.11"} {
+		s, _, problems := NewBuilder(testDomain).Apply(Update{Upserts: []Object{entryObject(newEntry("evil", "e", host, "10.9.9.9"))}})
+		if len(problems) != 1 || len(s.Services) > 0 {
+			t.Errorf("%s: problems %+v, services %v", host, problems, s.Services)
+		}
+	}
+}

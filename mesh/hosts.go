@@ -5,6 +5,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // composeHost composes one host: its service, its endpoints, and which pods
@@ -29,7 +30,8 @@ func (b *Builder) composeHost(host string) {
 }
 
 // define finds who speaks for a host: Kubernetes' service before any
-// ServiceEntry, of these the oldest. The others are told.
+// ServiceEntry, of these the oldest. Nobody but Kubernetes' service speaks for
+// its short names. The others are told.
 func (b *Builder) define(host string) *definition {
 	var found []*definition
 	for k := range b.entriesByHost[host] {
@@ -40,8 +42,9 @@ func (b *Builder) define(host string) *definition {
 		}
 	}
 	slices.SortFunc(found, func(a, b *definition) int { return a.age.compare(b.age) })
-	if k, ok := kubeService(host); ok && b.services.all[k] != nil {
-		found = append([]*definition{b.services.all[k]}, found...)
+	owner := b.named(host)
+	if owner != nil {
+		found = append([]*definition{owner}, found...)
 	}
 	var conflicts []Problem
 	for i := 1; i < len(found); i++ {
@@ -51,10 +54,26 @@ func (b *Builder) define(host string) *definition {
 		})
 	}
 	b.report.setHost(host, conflicts)
-	if len(found) == 0 {
+	if len(found) == 0 || owner != nil && owner.service.Host != host {
 		return nil
 	}
 	return found[0]
+}
+
+// named is Kubernetes' service of a host name: its full one, NAME.NAMESPACE.svc
+// or NAME.NAMESPACE; nil when there is none.
+func (b *Builder) named(host string) *definition {
+	full := host
+	switch strings.Count(host, ".") {
+	case 1:
+		full += ".svc." + clusterDomain
+	case 2:
+		full += "." + clusterDomain
+	}
+	if k, ok := kubeService(full); ok {
+		return b.services.all[k]
+	}
+	return nil
 }
 
 // indexService notes the host under its service ports and virtual IPs.

@@ -65,7 +65,10 @@ func (b *Builder) markEntry(k Key) {
 }
 
 func (b *Builder) takeService(k Key, d *definition) {
-	b.mark.hosts.Add(kubeHost(k))
+	short := k.Name + "." + k.Namespace
+	for _, host := range []string{kubeHost(k), short + ".svc", short} { // entries may claim the short ones
+		b.mark.hosts.Add(host)
+	}
 	b.services.drop(k)
 	if d != nil {
 		b.services.put(k, d)

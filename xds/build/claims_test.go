@@ -1,14 +1,17 @@
 package build_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 
 	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/test/meshgen"
 	"github.com/ensign-mesh/ensign/xds/build"
 )
 
@@ -98,4 +101,74 @@ endpoints: [{addresses: [10.0.0.1]}, {addresses: [10.0.0.2]}, {addresses: [10.0.
 	if want := "10.0.0.2_5432 10.0.0.3_5432"; strings.Join(names, " ") != want {
 		t.Errorf("listeners %v, want %s", names, want)
 	}
+}
+
+// Called like a service, by whichever of its short names, nobody gets what is
+// meant for it; nor by claiming its address.
+func TestShortNamesAreTheirServices(t *testing.T) {
+	s, _ := meshgen.LoadFlawed(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: reviews, namespace: shop}
+spec: {clusterIP: 10.96.0.11, ports: [{name: http, port: 9080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: hidden, namespace: shop, annotations: {networking.istio.io/exportTo: bank}}
+spec: {clusterIP: 10.96.0.12, ports: [{name: http, port: 9080}]}
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: thief, namespace: evil}
+spec:
+  hosts: [reviews, hidden, other.example.com]
+  addresses: [10.96.0.11, 10.96.0.12]
+  location: MESH_EXTERNAL
+  resolution: STATIC
+  ports: [{name: http, number: 9080, protocol: HTTP}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: thief, namespace: evil}
+spec: {hosts: [hidden.shop, 10.96.0.12], http: [{directResponse: {status: 200}}]}
+`)
+	for _, sc := range []build.Scope{{Namespace: "shop"}, {Namespace: "shop", VHDS: true}, {Namespace: "bank"}} {
+		holders := map[string]string{}
+		for _, port := range []uint32{80, 9080} {
+			for _, vh := range virtualHosts(s, sc, port) {
+				for _, d := range vh.Domains {
+					holders[d] = vh.Name[strings.Index(vh.Name, "/")+1:]
+				}
+			}
+		}
+		for _, name := range []string{"reviews", "reviews.shop", "reviews.shop.svc", "10.96.0.11", "hidden", "hidden.shop", "hidden.shop.svc", "10.96.0.12"} {
+			if sc.Namespace == "bank" && (name == "reviews" || name == "hidden") {
+				continue // means no service there
+			}
+			if h := holders[name]; h != "" && !strings.HasSuffix(h, ".shop.svc.cluster.local:9080") {
+				t.Errorf("scope %+v: %s is %s", sc, name, h)
+			}
+		}
+		if holders["reviews.shop"] != "reviews.shop.svc.cluster.local:9080" || holders["10.96.0.11"] != "reviews.shop.svc.cluster.local:9080" {
+			t.Errorf("scope %+v: reviews is not its own: %v", sc, holders)
+		}
+	}
+}
+
+// virtualHosts are a port's, by VHDS or within its RouteConfiguration.
+func virtualHosts(s *mesh.Snapshot, sc build.Scope, port uint32) []*routev3.VirtualHost {
+	var out []*routev3.VirtualHost
+	for _, r := range build.Port(s, sc, port) {
+		if rc, ok := r.Message.(*routev3.RouteConfiguration); ok {
+			out = append(out, rc.VirtualHosts...)
+		}
+	}
+	for _, host := range hostsOf(s) {
+		for _, r := range build.VirtualHosts(s, sc, host) {
+			if strings.HasPrefix(r.Name, fmt.Sprintf("%d/", port)) {
+				out = append(out, r.Message.(*routev3.VirtualHost))
+			}
+		}
+	}
+	return out
 }

@@ -38,19 +38,36 @@ func shortNames(s *mesh.Snapshot, sc Scope, host string) []string {
 	return names
 }
 
-// domains are what a virtual host of a service answers to on one port, each also
-// with the port. A domain may be in one virtual host of a RouteConfiguration
-// only, or Envoy refuses it whole: where a service is called like another's
-// short name the service has it, and an address belongs to its owner.
-func domains(s *mesh.Snapshot, sc Scope, svc *mesh.Service, port uint32) []string {
-	names := []string{bracketed(svc.Host)}
-	for _, name := range shortNames(s, sc, svc.Host) {
-		if serviceIn(s, sc, name) == nil {
-			names = append(names, name)
-		}
+// nameHolder is the host of the service in the cluster's domain that a host is a
+// short name of in the scope; "" for none. Such a name is that service's, whether
+// or not the scope sees it: nobody takes it by being called like it.
+func nameHolder(s *mesh.Snapshot, sc Scope, host string) string {
+	full := host + "." + s.Config.ClusterDomain
+	switch strings.Count(host, ".") {
+	case 0:
+		full = host + "." + sc.Namespace + ".svc." + s.Config.ClusterDomain
+	case 1:
+		full = host + ".svc." + s.Config.ClusterDomain
 	}
+	if _, _, ok := clusterLocal(s, full); !ok || s.Services[full] == nil {
+		return ""
+	}
+	return full
+}
+
+// domains are what a virtual host of a service answers to on one port; each also
+// with the port. A domain may be in one virtual host
+// of a RouteConfiguration only, or Envoy refuses it whole: a short name belongs
+// to the service in the cluster's domain, an address to its owner. A service that
+// is called like another's short name may be left with none.
+func domains(s *mesh.Snapshot, sc Scope, svc *mesh.Service, port uint32) []string {
+	var names []string
+	if nameHolder(s, sc, svc.Host) == "" {
+		names = append(names, bracketed(svc.Host))
+	}
+	names = append(names, shortNames(s, sc, svc.Host)...)
 	for _, address := range svc.Addresses {
-		if serviceIn(s, sc, address) == nil && owner(s, sc, address, port) == svc {
+		if owner(s, sc, address, port) == svc {
 			names = append(names, bracketed(address))
 		}
 	}
@@ -69,17 +86,22 @@ func withPorts(names []string, port uint32) []string {
 }
 
 // owner is the service that an address means on a port in the scope; nil for
-// none. Kubernetes' own services go before ServiceEntries: nobody takes the
-// address of a service by claiming it.
+// none. Kubernetes' own services go before ServiceEntries, also where the scope
+// does not see them: nobody takes the address of a service by claiming it.
 func owner(s *mesh.Snapshot, sc Scope, address string, port uint32) *mesh.Service {
 	var first *mesh.Service
 	for _, host := range addressed(s, address) {
-		svc := serviceIn(s, sc, host)
-		if svc != nil && hasPort(svc, port) && (first == nil || compareServices(svc, first) < 0) {
+		svc := s.Services[host]
+		if mayOwn(sc, svc) && hasPort(svc, port) && (first == nil || compareServices(svc, first) < 0) {
 			first = svc
 		}
 	}
 	return first
+}
+
+// mayOwn says whether the scope minds a service's claim of an address.
+func mayOwn(sc Scope, svc *mesh.Service) bool {
+	return svc != nil && (rank(svc) == 0 || reaches(svc.ExportTo, sc.Namespace))
 }
 
 // compareServices is the order in which services get an address that several have.

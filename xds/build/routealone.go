@@ -10,14 +10,15 @@ import (
 const routeOnlyPort = 80
 
 // routedAlone says whether a host that is no service is routed in the scope: a
-// VirtualService with HTTP routes names it, and no service that the scope sees
-// has it for a short name or an address.
+// VirtualService with HTTP routes names it, and it is neither another's short
+// name nor an address that counts as a service's in the scope.
 func routedAlone(s *mesh.Snapshot, sc Scope, host string) bool {
 	named := slices.ContainsFunc(s.Routes[host], func(r *mesh.VirtualService) bool { return reaches(r.ExportTo, sc.Namespace) })
 	if !named || s.Services[host] != nil {
 		return false
 	}
-	if slices.ContainsFunc(shortFor(s, host), func(other string) bool { return serviceIn(s, sc, other) != nil }) {
+	claimed := func(other string) bool { return mayOwn(sc, s.Services[other]) }
+	if nameHolder(s, sc, host) != "" || slices.ContainsFunc(addressed(s, host), claimed) {
 		return false
 	}
 	return len(routesOf(s, sc, host, routeOnlyPort)) > 0

@@ -21,7 +21,9 @@ func routeConfiguration(s *mesh.Snapshot, sc Scope, port uint32, hosts []string)
 		m.Vhds = &routev3.Vhds{ConfigSource: adsSource()}
 	} else {
 		for _, host := range hosts {
-			m.VirtualHosts = append(m.VirtualHosts, virtualHostOf(s, sc, host, port))
+			if vh := virtualHostOf(s, sc, host, port); len(vh.Domains) > 0 {
+				m.VirtualHosts = append(m.VirtualHosts, vh)
+			}
 		}
 	}
 	m.VirtualHosts = append(m.VirtualHosts, catchAll(s.Config))

@@ -2,7 +2,6 @@ package build
 
 import (
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -15,10 +14,8 @@ import (
 // scope; see [domains].
 func given(s *mesh.Snapshot, sc Scope, svc *mesh.Service) []string {
 	var out []string
-	for _, name := range slices.Concat(shortNames(s, sc, svc.Host), svc.Addresses) {
-		if serviceIn(s, sc, name) != nil {
-			out = append(out, name)
-		}
+	if nameHolder(s, sc, svc.Host) != "" {
+		out = append(out, svc.Host)
 	}
 	for _, address := range svc.Addresses {
 		for _, p := range svc.Ports {
@@ -31,7 +28,7 @@ func given(s *mesh.Snapshot, sc Scope, svc *mesh.Service) []string {
 }
 
 // Affects are the other hosts whose VirtualHosts read the service of this host:
-// those routed to it, those whose short names or addresses it shares. When the
+// those routed to it, those that are called like its short names, those whose addresses it shares. When the
 // service changes these are built again too; ask both the old snapshot and the new.
 func Affects(s *mesh.Snapshot, host string) []string {
 	found := mesh.Set[string]{}
@@ -47,9 +44,6 @@ func Affects(s *mesh.Snapshot, host string) []string {
 				found.Add(other)
 			}
 		}
-	}
-	for _, other := range shortFor(s, host) {
-		found.Add(other)
 	}
 	for _, name := range allShortNames(s, host) {
 		found.Add(name) // a host may be called like it
@@ -84,25 +78,4 @@ func routesTo(spec *networking.VirtualService, host string) bool {
 	return slices.ContainsFunc(spec.GetTcp(), func(r *networking.TCPRoute) bool {
 		return slices.ContainsFunc(r.GetRoute(), func(d *networking.RouteDestination) bool { return to(d.GetDestination()) })
 	})
-}
-
-// shortFor are the services that a host is a short name or an address of.
-func shortFor(s *mesh.Snapshot, host string) []string {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return addressed(s, host)
-	}
-	var out []string
-	switch full := "." + s.Config.ClusterDomain; strings.Count(host, ".") {
-	case 0: // of a service in any namespace
-		for other := range s.Services {
-			if strings.HasPrefix(other, host+".") && strings.HasSuffix(other, ".svc"+full) {
-				out = append(out, other)
-			}
-		}
-	case 1:
-		out = append(out, host+".svc"+full)
-	case 2:
-		out = append(out, host+full)
-	}
-	return out
 }

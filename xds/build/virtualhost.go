@@ -19,6 +19,9 @@ func VirtualHosts(s *mesh.Snapshot, sc Scope, host string) []Resource {
 	var out []Resource
 	for _, port := range httpPorts(s, sc, host) {
 		vh := virtualHostOf(s, sc, host, port)
+		if len(vh.Domains) == 0 {
+			continue // all are others'
+		}
 		vh.Name = routeName(port) + "/" + vh.Name // what VHDS knows it by
 		out = append(out, Resource{
 			TypeURL: TypeVirtualHost, Name: vh.Name, Message: vh, Origins: routeOrigins(s, sc, host),

@@ -20,8 +20,8 @@ type Visibility struct {
 	// Namespace is the scope's own where its name shapes the resources: short
 	// host names in the service's own namespace, sourceNamespace in routes. Else "".
 	Namespace string
-	// Taken are the short names and addresses that the service leaves to others
-	// which the scope sees; "" for none.
+	// Taken are the names and addresses that the service leaves to others in the
+	// scope; "" for none.
 	Taken string
 	// VHDS is the scope's.
 	VHDS bool
