@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -180,18 +181,25 @@ func TestRealMeshMovesIdentities(t *testing.T) {
 	})
 }
 
+// The first policy guards the TCP ports too, which their chains must know; each
+// one after it is filters alone.
 func TestRealMeshSendsPolicyAlone(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newRealMesh(t)
 		e := m.connect("bank", "web", "web-1")
 		e.everything()
-		policy := &securityv1.AuthorizationPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: "no"}}
-		policy.Spec.Action = security.AuthorizationPolicy_DENY
-		policy.Spec.Rules = []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{"/secret"}}}}}}
-		m.apply(object(mesh.KindAuthorizationPolicy, policy))
-		came := e.follow()
-		if len(came) != 1 || came[0].TypeUrl != extension.url() {
-			t.Errorf("for one policy came %v, want filters only", came)
+		for i, want := range [][]string{{extension.url(), listener.url()}, {extension.url()}} {
+			policy := &securityv1.AuthorizationPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: fmt.Sprint("no", i)}}
+			policy.Spec.Action = security.AuthorizationPolicy_DENY
+			policy.Spec.Rules = []*security.Rule{{To: []*security.Rule_To{{Operation: &security.Operation{Paths: []string{"/secret"}}}}}}
+			m.apply(object(mesh.KindAuthorizationPolicy, policy))
+			var came []string
+			for _, r := range e.follow() {
+				came = append(came, r.TypeUrl)
+			}
+			if !slices.Equal(came, want) {
+				t.Errorf("for policy %d came %v, want %v", i, came, want)
+			}
 		}
 	})
 }

@@ -21,7 +21,8 @@ import (
 // The authorization filters are resources of their own: one that changes takes
 // effect with the next request of a live connection, where a change of the
 // listener would wait until its connections have drained. They are there
-// without any policy too, so that the first one is no change of the listener.
+// without any policy too, so that the first one changes of the listener no more
+// than when TCP ports connect to their application (see inboundTCP).
 const (
 	rbacHTTPDeny  = "rbac/http/deny"
 	rbacHTTPAllow = "rbac/http/allow"
