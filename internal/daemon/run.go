@@ -66,7 +66,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	ensignv1.RegisterAdminServiceServer(local, services.admin)
 	health := newHealthServer(readiness{authority: authority, xds: streams}, reg, log)
 
-	listeners, err := listen(ctx, c)
+	listeners, err := listen(ctx, c, reg)
 	if err != nil {
 		return err
 	}
@@ -136,11 +136,16 @@ func (s *services) register(server grpc.ServiceRegistrar) {
 
 type listeners struct{ network, metrics, admin net.Listener }
 
-func listen(ctx context.Context, c config) (l listeners, err error) {
+func listen(ctx context.Context, c config, reg prometheus.Registerer) (l listeners, err error) {
+	limits, err := edge.ProcessLimits()
+	if err != nil {
+		return l, err
+	}
 	var tcp net.ListenConfig
 	if l.network, err = tcp.Listen(ctx, "tcp", c.listen); err != nil {
 		return l, fmt.Errorf("listening on --listen %s: %w", c.listen, err)
 	}
+	l.network = edge.NewListener(l.network, limits, reg)
 	if l.metrics, err = tcp.Listen(ctx, "tcp", c.metrics); err != nil {
 		return l, fmt.Errorf("listening on --metrics %s: %w", c.metrics, err)
 	}

@@ -18,6 +18,13 @@ const (
 	maxStreams      = 16
 	maxHeaderBytes  = 64 << 10
 	handshakeWithin = 10 * time.Second
+	// A connection without streams has no proven caller.
+	idleFor = time.Minute
+	// Bounds what a peer that never reads leaves behind. New streams go to a new
+	// connection from then on; those that are open are cut after the grace,
+	// and their agents come back.
+	maxAge      = 24 * time.Hour
+	maxAgeGrace = time.Hour
 	// What a peer may send before anybody reads it, on a stream and in all. Fixed,
 	// since gRPC would let it grow to 16 MiB.
 	streamWindow     = 64 << 10
@@ -39,7 +46,10 @@ func NewServer(id Identity, gate *Gate, more ...grpc.ServerOption) *Server {
 		grpc.StaticStreamWindowSize(streamWindow),
 		grpc.StaticConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(handshakeWithin),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: 30 * time.Second, Timeout: 10 * time.Second,
+			MaxConnectionIdle: idleFor, MaxConnectionAge: maxAge, MaxConnectionAgeGrace: maxAgeGrace,
+		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, more...)
 	return &Server{grpc: grpc.NewServer(options...)}

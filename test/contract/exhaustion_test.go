@@ -2,6 +2,10 @@ package contract
 
 import (
 	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,4 +37,44 @@ func TestAStrangerIsRefusedBeforeItsRequest(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestConnectionsAreCounted: those of strangers too, from their first byte on.
+func TestConnectionsAreCounted(t *testing.T) {
+	e := start(t)
+	conns := make([]net.Conn, 3)
+	for i := range conns {
+		conn, err := net.Dial("tcp", e.listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conns[i] = conn
+	}
+	e.waitMetric("ensign_edge_connections 3")
+	e.waitMetric(`ensign_edge_connections_refused_total{reason="address"} 0`)
+	for _, conn := range conns {
+		conn.Close()
+	}
+	e.waitMetric("ensign_edge_connections 0")
+}
+
+// waitMetric waits for a line of the metrics.
+func (e *ensignd) waitMetric(line string) {
+	e.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		answer, err := http.Get("http://" + e.metrics + "/metrics")
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		text, err := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\n"+line+"\n") {
+			return
+		}
+	}
+	e.t.Errorf("no metric %q", line)
 }
