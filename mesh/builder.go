@@ -42,6 +42,7 @@ type Builder struct {
 	hostsByPod    index[Key, string] // hosts that a pod stands behind
 	hostsByPort   index[uint32, string]
 	hostsByVIP    index[string, string]
+	claims        index[string, string]  // hosts by the addresses that they ask for
 	definitions   map[string]*definition // in force, by host
 	backings      map[string]backing
 	modes         map[Key]demand
@@ -70,7 +71,7 @@ func NewBuilder(td spiffeid.TrustDomain) *Builder {
 		podsByIP: index[string, Key]{}, slicesByHost: index[string, Key]{}, slicesByIP: index[string, Key]{},
 		slicesByPod: index[Key, Key]{}, entriesByHost: index[string, Key]{}, entriesByIP: index[string, Key]{},
 		routesByHost: index[string, Key]{}, rulesByHost: index[string, Key]{}, hostsByPod: index[Key, string]{},
-		hostsByPort: index[uint32, string]{}, hostsByVIP: index[string, string]{}, definitions: map[string]*definition{}, backings: map[string]backing{},
+		hostsByPort: index[uint32, string]{}, hostsByVIP: index[string, string]{}, claims: index[string, string]{}, definitions: map[string]*definition{}, backings: map[string]backing{},
 		modes: map[Key]demand{}, inbounds: newInbounds(), root: defaultRootNamespace, mark: newMarks(empty),
 	}
 }

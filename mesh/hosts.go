@@ -11,20 +11,22 @@ import (
 // composeHost composes one host: its service, its endpoints, and which pods
 // stand behind it.
 func (b *Builder) composeHost(host string) {
-	d := b.define(host)
-	old := b.definitions[host]
+	d, conflicts := b.define(host)
+	old := b.last.Services[host]
 	var service *Service
 	var set *EndpointSet
 	var behind backing
+	b.noteClaims(host, d)
 	if d != nil {
-		b.definitions[host] = d
-		service = keep(b.last.Services[host], d.service)
+		var lost []Problem
+		service, lost = b.withoutForeign(d.service)
+		conflicts = append(conflicts, lost...)
+		service = keep(old, service)
 		set, behind = b.endpointsOf(d)
-	} else {
-		delete(b.definitions, host)
 	}
+	b.report.setHost(host, conflicts)
 	b.mark.services.put(host, service)
-	b.indexService(host, old, d)
+	b.indexService(host, old, service)
 	b.putEndpoints(host, set)
 	b.putBacking(host, behind)
 }
@@ -32,7 +34,7 @@ func (b *Builder) composeHost(host string) {
 // define finds who speaks for a host: Kubernetes' service before any
 // ServiceEntry, of these the oldest. Nobody but Kubernetes' service speaks for
 // its short names. The others are told.
-func (b *Builder) define(host string) *definition {
+func (b *Builder) define(host string) (*definition, []Problem) {
 	var found []*definition
 	for k := range b.entriesByHost[host] {
 		for _, d := range b.entries.all[k] {
@@ -53,11 +55,10 @@ func (b *Builder) define(host string) *definition {
 			Message: fmt.Sprintf("host %s is already defined by %s", host, found[0].service.Ref),
 		})
 	}
-	b.report.setHost(host, conflicts)
 	if len(found) == 0 || owner != nil && owner.service.Host != host {
-		return nil
+		return nil, conflicts
 	}
-	return found[0]
+	return found[0], conflicts
 }
 
 // named is Kubernetes' service of a host name: its full one, NAME.NAMESPACE.svc
@@ -77,28 +78,28 @@ func (b *Builder) named(host string) *definition {
 }
 
 // indexService notes the host under its service ports and virtual IPs.
-func (b *Builder) indexService(host string, old, next *definition) {
+func (b *Builder) indexService(host string, old, next *Service) {
 	if old == next {
 		return
 	}
-	for _, d := range []*definition{old, next} {
-		if d == nil {
+	for _, s := range []*Service{old, next} {
+		if s == nil {
 			continue
 		}
-		for _, p := range d.service.Ports {
+		for _, p := range s.Ports {
 			b.mark.portNumbers.Add(p.Number)
 			b.hostsByPort.remove(p.Number, host)
 		}
-		for _, ip := range d.service.Addresses {
+		for _, ip := range s.Addresses {
 			b.mark.vips.Add(ip)
 			b.hostsByVIP.remove(ip, host)
 		}
 	}
 	if next != nil {
-		for _, p := range next.service.Ports {
+		for _, p := range next.Ports {
 			b.hostsByPort.add(p.Number, host)
 		}
-		for _, ip := range next.service.Addresses {
+		for _, ip := range next.Addresses {
 			b.hostsByVIP.add(ip, host)
 		}
 	}

@@ -49,6 +49,9 @@ func (b *Builder) markPod(p *pod) {
 		for entry := range b.entriesByIP[ip] {
 			b.markEntry(entry)
 		}
+		for host := range b.claims[ip] {
+			b.mark.hosts.Add(host)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package build_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -171,4 +172,51 @@ func virtualHosts(s *mesh.Snapshot, sc build.Scope, port uint32) []*routev3.Virt
 		}
 	}
 	return out
+}
+
+// What clients send to the pods of a headless service by address goes there,
+// whatever address a ServiceEntry claims and wherever its endpoints are.
+func TestNoEntryClaimsAHeadlessServicesPods(t *testing.T) {
+	s, problems := meshgen.LoadFlawed(t, `
+apiVersion: v1
+kind: Service
+metadata: {name: peers, namespace: shop}
+spec: {clusterIP: None, ports: [{name: tcp, port: 5432}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: peers-0, namespace: shop}
+spec: {serviceAccountName: a, containers: [{name: app, image: app}]}
+status: {phase: Running, podIP: 10.77.0.6}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: peers-1, namespace: shop, labels: {kubernetes.io/service-name: peers}}
+addressType: IPv4
+ports: [{name: tcp, port: 5432}]
+endpoints: [{addresses: [10.77.0.6]}, {addresses: [10.77.0.7]}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: thief, namespace: evil}
+spec:
+  hosts: [aa.example.com]
+  addresses: [10.77.0.6, 10.77.0.7, 10.77.0.8]
+  resolution: STATIC
+  ports: [{name: tcp, number: 5432, protocol: TCP}]
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: other-thief, namespace: evil}
+spec:
+  hosts: [a.example.com]
+  resolution: STATIC
+  ports: [{name: tcp, number: 5432, protocol: TCP}]
+  endpoints: [{address: 10.77.0.6}, {address: 10.77.0.7}]
+`)
+	got, peers := tcpClusters(t, s, 5432), "outbound|5432||peers.shop.svc.cluster.local"
+	want := map[string]string{"10.77.0.6_5432": peers, "10.77.0.7_5432": peers, "10.77.0.8_5432": "outbound|5432||aa.example.com"}
+	if !maps.Equal(got, want) || len(problems) != 1 {
+		t.Errorf("listeners lead to %v, want %v; problems %+v", got, want, problems)
+	}
 }

@@ -99,7 +99,8 @@ func listener(address string, port uint32, filter *listenerv3.Filter) *listenerv
 }
 
 // tcpListeners are those of the port's TCP services, one an address: where
-// several services claim one, its owner has it, whatever it speaks.
+// several services claim one, its owner has it, whatever it speaks; the pods of
+// Kubernetes' headless services go before what ServiceEntries claim.
 func tcpListeners(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
 	var out []Resource
 	taken := map[string]bool{}
@@ -108,17 +109,14 @@ func tcpListeners(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
 		taken[address] = true
 		out = append(out, Resource{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: routeOrigins(s, sc, svc.Host)})
 	}
-	services := tcpServices(s, sc, port)
-	for _, svc := range services {
+	for _, svc := range tcpServices(s, sc, port) { // Kubernetes' first
 		for _, address := range svc.Addresses {
 			if owner(s, sc, address, port) == svc && !taken[address] {
 				add(svc, address, "")
 			}
 		}
-	}
-	for _, svc := range services {
 		for _, address := range headlessAddresses(s, svc, port) {
-			if owner(s, sc, address, port) == nil && !taken[address] {
+			if o := owner(s, sc, address, port); !taken[address] && (o == nil || rank(o) > rank(svc)) {
 				add(svc, address, address)
 			}
 		}
