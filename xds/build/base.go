@@ -26,10 +26,7 @@ const (
 // listener virtualOutbound (15001) and the clusters PassthroughCluster and
 // BlackHoleCluster. It reads Config.
 func Base(s *mesh.Snapshot, _ Scope) []Resource {
-	unknown := blackHoleCluster
-	if s.Config.Passthrough {
-		unknown = passthroughCluster
-	}
+	unknown := unknownCluster(s.Config)
 	l := &listenerv3.Listener{
 		Name: virtualOutbound, Address: socketAddress(anyAddress, outboundPort),
 		UseOriginalDst:   wrapperspb.Bool(true),
@@ -48,6 +45,14 @@ func Base(s *mesh.Snapshot, _ Scope) []Resource {
 			ConnectTimeout:       durationpb.New(defaultConnectTimeout),
 		}),
 	}
+}
+
+// unknownCluster is where connections to what is no service go.
+func unknownCluster(c *mesh.Config) string {
+	if c.Passthrough {
+		return passthroughCluster
+	}
+	return blackHoleCluster
 }
 
 func clusterResource(c *clusterv3.Cluster) Resource {

@@ -22,6 +22,8 @@
 //   - Protocols are not guessed: a port that names none is TCP, so rules about
 //     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
 //     of the rule decides.
+//   - On a number on which some service's port is HTTP, every address takes HTTP
+//     and hands TLS on; another protocol passes only to a TCP service of its own.
 //   - Of routes and rules, what package mesh notes as not supported is not obeyed;
 //     what it stands for fails on its own, never a server's proof of its name.
 //   - A scope is a namespace: a match by the labels of the client's pod never holds.

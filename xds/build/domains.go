@@ -55,8 +55,8 @@ func nameHolder(s *mesh.Snapshot, sc Scope, host string) string {
 	return full
 }
 
-// domains are what a virtual host of a service answers to on one port; each also
-// with the port. A domain may be in one virtual host
+// domains are what a virtual host of a service answers to on one port; the
+// port in a client's Host header is ignored. A domain may be in one virtual host
 // of a RouteConfiguration only, or Envoy refuses it whole: a short name belongs
 // to the service in the cluster's domain, an address to its owner. A service that
 // is called like another's short name may be left with none.
@@ -67,22 +67,11 @@ func domains(s *mesh.Snapshot, sc Scope, svc *mesh.Service, port uint32) []strin
 	}
 	names = append(names, shortNames(s, sc, svc.Host)...)
 	for _, address := range svc.Addresses {
-		if owner(s, sc, address, port) == svc {
-			names = append(names, bracketed(address))
+		if name := bracketed(address); owner(s, sc, address, port) == svc && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	return withPorts(names, port)
-}
-
-// withPorts is each name, bare and with the port, once.
-func withPorts(names []string, port uint32) []string {
-	out := make([]string, 0, 2*len(names))
-	for _, name := range names {
-		if !slices.Contains(out, name) {
-			out = append(out, name, name+":"+routeName(port))
-		}
-	}
-	return out
+	return names
 }
 
 // owner is the service that an address means on a port in the scope; nil for

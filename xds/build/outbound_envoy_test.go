@@ -29,10 +29,11 @@ type client struct {
 	control *control
 	ports   map[string]string // local port by the listener's name
 	scope   Scope
+	base    []Resource // clusters besides those of services
 }
 
-func startClient(t testing.TB, s *mesh.Snapshot) *client {
-	c := &client{authority: newAuthority(t), ports: map[string]string{}, scope: Scope{Namespace: "shop"}}
+func startClient(t testing.TB, s *mesh.Snapshot, base ...Resource) *client {
+	c := &client{authority: newAuthority(t), ports: map[string]string{}, scope: Scope{Namespace: "shop"}, base: base}
 	var address string
 	c.control, address = startControl(t)
 	c.control.serve(typeSecret, c.secrets(webID)...)
@@ -53,6 +54,7 @@ func (c *client) serve(t testing.TB, s *mesh.Snapshot) int {
 			byType[r.TypeURL] = append(byType[r.TypeURL], r)
 		}
 	}
+	add(c.base)
 	for host := range s.Services {
 		add(Clusters(s, c.scope, host))
 		add(Endpoints(s, c.scope, host))

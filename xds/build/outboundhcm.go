@@ -27,10 +27,11 @@ func outboundHTTP(port uint32) *listenerv3.Filter {
 			{Name: faultFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&faultv3.HTTPFault{})}},
 			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})}},
 		},
-		UpgradeConfigs:    []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
-		UseRemoteAddress:  wrapperspb.Bool(false),
-		NormalizePath:     wrapperspb.Bool(true),
-		StreamIdleTimeout: durationpb.New(0), // long polls and streams are the application's business
+		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+		StripTrailingHostDot: true, // "a.example." is "a.example"
+		UseRemoteAddress:     wrapperspb.Bool(false),
+		NormalizePath:        wrapperspb.Bool(true),
+		StreamIdleTimeout:    durationpb.New(0), // long polls and streams are the application's business
 	}
 	return &listenerv3.Filter{Name: hcmFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}
 }

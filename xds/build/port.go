@@ -6,6 +6,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	inspectorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/listener/tls_inspector/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/ensign-mesh/ensign/mesh"
@@ -44,7 +45,7 @@ func Port(s *mesh.Snapshot, sc Scope, port uint32) []Resource {
 	}
 	var out []Resource
 	if hosts := httpHosts(s, sc, port); len(hosts) > 0 {
-		l := listener(anyAddress, port, outboundHTTP(port))
+		l := httpListener(s.Config, port)
 		out = append(out,
 			Resource{TypeURL: TypeListener, Name: l.Name, Message: l, Origins: portOrigins(s, sc, hosts)},
 			routeConfiguration(s, sc, port, hosts))
@@ -96,6 +97,24 @@ func listener(address string, port uint32, filter *listenerv3.Filter) *listenerv
 		BindToPort:       wrapperspb.Bool(false),
 		FilterChains:     []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter}}},
 	}
+}
+
+// httpListener takes what is sent to a port on which some service speaks HTTP, to
+// whatever address. TLS there is no request to any of them, so it goes where it
+// would without them. A client that opens a connection and stays silent for a
+// while is still heard.
+func httpListener(c *mesh.Config, port uint32) *listenerv3.Listener {
+	l := listener(anyAddress, port, outboundHTTP(port))
+	l.ListenerFilters = []*listenerv3.ListenerFilter{
+		listenerFilter("envoy.filters.listener.tls_inspector", &inspectorv3.TlsInspector{}),
+	}
+	l.ContinueOnListenerFiltersTimeout = true
+	l.FilterChains = append(l.FilterChains, &listenerv3.FilterChain{
+		Name:             l.Name + "-tls",
+		FilterChainMatch: &listenerv3.FilterChainMatch{TransportProtocol: transportTLS},
+		Filters:          []*listenerv3.Filter{forward(unknownCluster(c), unknownCluster(c))},
+	})
+	return l
 }
 
 // tcpListeners are those of the port's TCP services, one an address: where

@@ -14,7 +14,9 @@ func routeConfiguration(s *mesh.Snapshot, sc Scope, port uint32, hosts []string)
 		Name: routeName(port),
 		// A route may name a cluster that does not exist (yet): it answers 503, and
 		// the others are taken.
-		ValidateClusters:               wrapperspb.Bool(false),
+		ValidateClusters: wrapperspb.Bool(false),
+		// A Host header's port is the client's word; where it called is the listener's.
+		IgnorePortInHostMatching:       true,
 		MaxDirectResponseBodySizeBytes: wrapperspb.UInt32(maxDirectResponse),
 	}
 	if sc.VHDS {

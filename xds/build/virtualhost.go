@@ -61,7 +61,7 @@ func virtualHostOf(s *mesh.Snapshot, sc Scope, host string, port uint32) *routev
 	if svc := s.Services[host]; svc != nil {
 		vh.Domains = domains(s, sc, svc, port)
 	} else {
-		vh.Domains = withPorts([]string{bracketed(host)}, port)
+		vh.Domains = []string{bracketed(host)}
 	}
 	return vh
 }
