@@ -14,5 +14,6 @@
 //	edge.Register(grpcServer)
 //
 // Beyond a number of calls at work, further ones are shed at once with
-// ResourceExhausted and the time after which to try again.
+// ResourceExhausted and the time after which to try again. So are those of an
+// account that asks for more than its share, before they can crowd out others.
 package server

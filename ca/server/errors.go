@@ -13,6 +13,7 @@ import (
 
 var (
 	errBusy          = errors.New("too many certificates are being signed: try again")
+	errGreedy        = errors.New("this identity has asked for too many certificates: try again later")
 	errNoCaller      = errors.New("no proven identity: bring a bearer token or a client certificate")
 	errImpersonation = errors.New("a certificate for another identity cannot be asked for: certificates are for the caller only")
 )
@@ -65,6 +66,7 @@ type knownError struct {
 var outcomes = []knownError{
 	{nil, outcome{code: codes.OK, label: "issued"}},
 	{errBusy, outcome{code: codes.ResourceExhausted, label: "shed"}},
+	{errGreedy, outcome{code: codes.ResourceExhausted, label: "shed_account"}},
 	{errNoCaller, outcome{code: codes.Unauthenticated, label: "no_proof"}},
 	{errImpersonation, outcome{code: codes.PermissionDenied, label: "impersonation"}},
 	{context.Canceled, outcome{code: codes.Canceled, label: "canceled"}},

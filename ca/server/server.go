@@ -43,6 +43,7 @@ type Config struct {
 type Server struct {
 	istioca.UnimplementedIstioCertificateServiceServer
 	cfg    Config
+	shares *shares
 	slots  chan struct{}
 	tracer trace.Tracer
 }
@@ -66,6 +67,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg:    cfg,
+		shares: newShares(),
 		slots:  make(chan struct{}, cfg.Limit),
 		tracer: cfg.Tracing.Tracer("github.com/ensign-mesh/ensign/ca/server"),
 	}, nil
@@ -95,6 +97,11 @@ func (s *Server) create(ctx context.Context, caller identity.Caller, req *istioc
 	if caller.Account.IsZero() {
 		return ca.Issued{}, errNoCaller
 	}
+	leave, err := s.shares.enter(ctx, caller.Account)
+	if err != nil {
+		return ca.Issued{}, err
+	}
+	defer leave()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()

@@ -336,3 +336,51 @@ func TestLoadIsShed(t *testing.T) {
 		t.Errorf("counted shed %d, issued %d", w.count(t, "shed"), w.count(t, "issued"))
 	}
 }
+
+// TestOneAccountCannotStarveAnother: one account asks for all that can be had
+// while nothing comes back; the other's call gets to work.
+func TestOneAccountCannotStarveAnother(t *testing.T) {
+	slow := slowIssuer{entered: make(chan struct{}, 100), release: make(chan struct{})}
+	w := newWire(t, func(c *server.Config) { slow.Issuer, c.Issuer, c.Limit = c.Issuer, &slow, 20 })
+	req := &istioca.IstioCertificateRequest{Csr: string(catest.CSR(t, catest.NewKey(t)))}
+	answers, others := make(chan error, 100), make(chan error, 1)
+	call := func(account string, answers chan<- error) {
+		token := w.token(t, account, "", time.Hour)
+		go func() { _, err := w.call(t, token, req); answers <- err }()
+	}
+	for range 100 {
+		call("reviews", answers)
+	}
+	// The burst is 50, and on a slow machine a few more.
+	refused := func(err error) bool {
+		details := append(status.Convert(err).Details(), nil)
+		_, told := details[0].(*errdetails.RetryInfo)
+		return status.Code(err) == codes.ResourceExhausted && told
+	}
+	for range 40 {
+		if err := <-answers; !refused(err) {
+			t.Fatalf("%v, want a refusal that says when to come back", err)
+		}
+	}
+	for range 16 { // as many of one account as may be at work
+		<-slow.entered
+	}
+	call("ratings", others)
+	select {
+	case <-slow.entered:
+	case err := <-others:
+		t.Fatalf("the other account is kept out: %v", err)
+	}
+	close(slow.release)
+	if err := <-others; err != nil {
+		t.Error(err)
+	}
+	for range 60 {
+		if err := <-answers; err != nil && !refused(err) {
+			t.Error(err)
+		}
+	}
+	if issued := w.count(t, "issued"); w.count(t, "shed_account") != 101-issued || w.count(t, "shed") != 0 || issued < 51 {
+		t.Errorf("shed for the account %d, in all %d, issued %d", w.count(t, "shed_account"), w.count(t, "shed"), issued)
+	}
+}
