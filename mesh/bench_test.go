@@ -13,7 +13,9 @@ func largeMesh() []Object {
 	objects := []Object{peerObject(newPeer(defaultRootNamespace, "default", security.PeerAuthentication_MutualTLS_STRICT, nil))}
 	for i := range 1000 {
 		ns, name := fmt.Sprintf("ns-%d", i%20), fmt.Sprintf("svc-%d", i)
-		objects = append(objects, serviceObject(newService(ns, name, name)), policyObject(largePolicy(i, "web")))
+		service := newService(ns, name, name)
+		service.Spec.ClusterIP = fmt.Sprintf("10.96.%d.%d", i/250, i%250+1)
+		objects = append(objects, serviceObject(service), policyObject(largePolicy(i, "web")))
 		var ips []string
 		for j := range 2 + i%4 {
 			ip := fmt.Sprintf("10.%d.%d.%d", i/250, i%250, j+1)

@@ -95,6 +95,7 @@ func (b *Builder) composePorts() {
 	}
 	for ip := range b.mark.vips {
 		next := slices.Sorted(maps.Keys(b.hostsByVIP[ip]))
+		b.report.setHost(addressConflicts+ip, b.shared(ip, next))
 		if !slices.Equal(next, b.last.Addresses[ip]) {
 			b.mark.addresses.put(ip, next)
 		}
@@ -107,7 +108,9 @@ func (b *Builder) composeRouting() {
 		for k := range b.routesByHost[host] {
 			list = append(list, b.routes.all[k])
 		}
-		slices.SortFunc(list, func(a, b route) int { return a.age.compare(b.age) })
+		own := namespaceOf(host)
+		slices.SortFunc(list, func(a, b route) int { return a.age.before(b.age, own) })
+		b.report.setHost(routeConflicts+host, shadowed(host, list))
 		var next []*VirtualService
 		for _, r := range list {
 			next = append(next, r.VirtualService)

@@ -32,7 +32,7 @@ func (f *findings) consequence(what string) { f.list[f.cause].Message += what }
 // report holds the problems in force by the object that they are about.
 type report struct {
 	objects map[Ref][]Problem
-	hosts   map[string][]Problem // conflicts between objects over one host
+	hosts   map[string][]Problem // conflicts between objects over a host, its routes or an address
 	flat    []Problem            // cached; nil when stale
 }
 

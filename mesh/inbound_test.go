@@ -11,7 +11,8 @@ import (
 
 func TestInboundPorts(t *testing.T) {
 	web := map[string]string{"app": "web"}
-	first, second := newService("shop", "a", "web"), newService("shop", "b", "web")
+	first, second, third := newService("shop", "a", "web"), newService("shop", "b", "web"), newService("shop", "c", "none")
+	third.Spec.ClusterIP = corev1.ClusterIPNone
 	first.Spec.Ports = []corev1.ServicePort{
 		{Name: "http", Port: 80, TargetPort: intstr.FromString("web")},
 		{Name: "missing", Port: 81, TargetPort: intstr.FromString("no-such-port")},
@@ -23,7 +24,7 @@ func TestInboundPorts(t *testing.T) {
 	manual := newSlice("shop", "c", "10.0.0.1")
 	port, name := int32(7070), "http"
 	manual.Ports[0].Port, manual.Ports[0].Name = &port, &name
-	_, s := build(t, serviceObject(first), serviceObject(second), serviceObject(newService("shop", "c", "none")),
+	_, s := build(t, serviceObject(first), serviceObject(second), serviceObject(third),
 		sliceObject(manual), podObject(newPod("shop", "p", "10.0.0.1", "p", web)))
 	want := []InboundPort{
 		{7070, HTTP, "c.shop.svc.cluster.local", 80},

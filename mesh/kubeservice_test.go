@@ -68,7 +68,8 @@ func TestServiceExportTo(t *testing.T) {
 
 func TestPortsIndex(t *testing.T) {
 	second := newService("bank", "a", "a")
-	b, s := build(t, serviceObject(newService("shop", "reviews", "reviews")), serviceObject(second))
+	b := NewBuilder(testDomain)
+	s, _, _ := b.Apply(Update{Upserts: []Object{serviceObject(newService("shop", "reviews", "reviews")), serviceObject(second)}})
 	if got, want := s.Ports[80], []string{"a.bank.svc.cluster.local", reviews}; !slices.Equal(got, want) {
 		t.Errorf("port 80: %v, want %v", got, want)
 	}

@@ -35,7 +35,7 @@ func TestRoutesOfOneHostOldestFirst(t *testing.T) {
 		v.CreationTimestamp = metav1.Unix(created, 0)
 		return routeObject(v)
 	}
-	_, s := build(t, at("c", 1), at("b", 2), at("a", 2), at("d", 0))
+	s, _, _ := NewBuilder(testDomain).Apply(Update{Upserts: []Object{at("c", 1), at("b", 2), at("a", 2), at("d", 0)}})
 	var names string
 	for _, v := range s.Routes[reviews] {
 		names += v.Ref.Name

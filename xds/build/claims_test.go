@@ -37,7 +37,7 @@ func tcpClusters(t *testing.T, s *mesh.Snapshot, port uint32) map[string]string 
 
 // Nobody takes the address of a service by claiming it too.
 func TestAnAddressIsItsOwners(t *testing.T) {
-	s := load(t, `
+	s, _ := meshgen.LoadFlawed(t, `
 apiVersion: v1
 kind: Service
 metadata: {name: zz-db, namespace: shop}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/test/meshgen"
 	"github.com/ensign-mesh/ensign/xds/build"
 )
 
@@ -61,6 +62,23 @@ func scopesOf(t *testing.T, input string) []build.Scope {
 	return out
 }
 
+// loadInput is the mesh of an input. The problems that the mesh must find, by the
+// names of their objects, stand in a line "# problems: NAME…".
+func loadInput(t *testing.T, input string) *mesh.Snapshot {
+	t.Helper()
+	s, problems := meshgen.LoadFlawed(t, input)
+	var got []string
+	for _, p := range problems {
+		if !strings.Contains(p.Message, "not supported") {
+			got = append(got, p.Ref.Name)
+		}
+	}
+	if want := header(input, "problems"); !slices.Equal(got, want) {
+		t.Errorf("problems of %v, want those of %v: %v", got, want, problems)
+	}
+	return s
+}
+
 // ofTypes leaves the resources of some types, named as in type URLs; of none: all.
 func ofTypes(resources []build.Resource, types []string) []build.Resource {
 	return slices.DeleteFunc(resources, func(r build.Resource) bool {
@@ -70,7 +88,7 @@ func ofTypes(resources []build.Resource, types []string) []build.Resource {
 
 func TestOutbound(t *testing.T) {
 	golden(t, "testdata/outbound", func(t *testing.T, input string) string {
-		s := load(t, input)
+		s := loadInput(t, input)
 		var out strings.Builder
 		for _, sc := range scopesOf(t, input) {
 			out.WriteString("### scope " + sc.Namespace)

@@ -37,7 +37,7 @@ func TestEnvoyTakesOutbound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := load(t, string(input))
+			s := loadInput(t, string(input))
 			for _, sc := range scopesOf(t, string(input)) {
 				if out, err := validate(t, envoy, s, sc); err != nil {
 					t.Errorf("scope %+v: %v\n%s", sc, err, out)
