@@ -22,11 +22,13 @@ import (
 // back; as much again is added at random, so that they do not come together.
 const retryAfter = time.Second
 
-// toStatus is the answer to an error. What is hidden stays in the log.
-func toStatus(err error) error {
+// Status is the gRPC answer to an error of identity or ca. What its reader could
+// not mend and should not know, such as a store's own words, is for the log: the
+// answer names only the [Outcome].
+func Status(err error) error {
 	out := classify(err)
 	if out.hidden {
-		return status.Error(out.code, "certificate not issued: "+out.label)
+		return status.Error(out.code, "refused: "+out.label+"; the log of ensignd says why")
 	}
 	answer := status.New(out.code, err.Error())
 	if out.code != codes.ResourceExhausted {

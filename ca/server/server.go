@@ -88,7 +88,7 @@ func (s *Server) CreateCertificate(ctx context.Context, req *istioca.IstioCertif
 	issued, err := s.create(ctx, caller, req)
 	s.conclude(ctx, span, caller, issued, err, time.Since(start))
 	if err != nil {
-		return nil, toStatus(err)
+		return nil, Status(err)
 	}
 	return &istioca.IstioCertificateResponse{CertChain: certChain(issued)}, nil
 }

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -69,6 +70,24 @@ func TestAMalformedHeaderIsRefusedEvenIfTheAuthenticatorWouldNot(t *testing.T) {
 	err := gate.Stream(nil, silent{ctx: ctx}, &grpc.StreamServerInfo{}, func(any, grpc.ServerStream) error { return nil })
 	if status.Code(err) != codes.Unauthenticated {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestInternalsAreForTheLogOnly(t *testing.T) {
+	const secret = "disk I/O error at /var/lib/secret-place"
+	for want, cause := range map[codes.Code]error{
+		codes.Internal:    errors.New(secret),
+		codes.Unavailable: fmt.Errorf("%w: %s", identity.ErrUnavailable, secret),
+	} {
+		var log strings.Builder
+		gate := NewGate(verdict{err: cause}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		err := gate.Stream(nil, silent{ctx: t.Context()}, &grpc.StreamServerInfo{}, nil)
+		if status.Code(err) != want || strings.Contains(err.Error(), "secret-place") {
+			t.Errorf("the caller hears %v", err)
+		}
+		if !strings.Contains(log.String(), "secret-place") {
+			t.Errorf("the log hears %s", log.String())
+		}
 	}
 }
 

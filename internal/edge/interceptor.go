@@ -6,7 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/status"
 
 	"github.com/ensign-mesh/ensign/ca/server"
 	"github.com/ensign-mesh/ensign/identity"
@@ -41,7 +40,7 @@ func (g *Gate) admit(ctx context.Context, method string) (context.Context, conte
 		code := server.Code(err)
 		g.refused.WithLabelValues(code.String()).Inc()
 		g.log.WarnContext(ctx, "caller refused", "method", method, "remote", remoteAddress(ctx), "code", code.String(), "error", err)
-		return nil, nil, status.Error(code, err.Error())
+		return nil, nil, server.Status(err)
 	}
 	ctx, cancel := context.WithDeadline(identity.WithCaller(ctx, caller), caller.Expires)
 	return ctx, cancel, nil
