@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -223,4 +225,52 @@ func TestAnAgentThatLeavesIsForgotten(t *testing.T) {
 			t.Fatalf("still there: %v", err)
 		}
 	}
+}
+
+// deaf is a stream to an agent that does not read: a send ends with the
+// connection only, as gRPC's do.
+type deaf struct {
+	ensignv1.AgentService_ConnectServer
+	ctx     context.Context
+	reports chan *ensignv1.ConnectRequest
+	closed  chan struct{}
+}
+
+func (d deaf) Context() context.Context { return d.ctx }
+
+func (d deaf) Recv() (*ensignv1.ConnectRequest, error) {
+	select {
+	case report := <-d.reports:
+		return report, nil
+	case <-d.closed:
+		return nil, io.EOF
+	}
+}
+
+func (d deaf) Send(*ensignv1.ConnectResponse) error {
+	<-d.closed
+	return io.EOF
+}
+
+func TestAStreamThatIsNotReadEndsWithItsProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		caller := identity.Caller{Account: identity.ServiceAccount{TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop", Name: "web"}}
+		ctx, cancel := context.WithTimeout(identity.WithCaller(t.Context(), caller), time.Minute)
+		defer cancel()
+		stream := deaf{ctx: ctx, reports: make(chan *ensignv1.ConnectRequest, 1), closed: make(chan struct{})}
+		stream.reports <- say("shop/web-1", 1)
+		begun, ended := time.Now(), make(chan error, 1)
+		service := agents.NewService(agents.NewRegistry(), &shelf{}, pods{}, slog.New(slog.DiscardHandler))
+		go func() { ended <- service.Connect(stream) }()
+		select {
+		case err := <-ended:
+			if status.Code(err) != codes.DeadlineExceeded || time.Since(begun) != time.Minute {
+				t.Errorf("%v after %v", err, time.Since(begun))
+			}
+		case <-time.After(time.Hour):
+			t.Error("the stream outlives its proof")
+		}
+		close(stream.closed)
+		synctest.Wait()
+	})
 }

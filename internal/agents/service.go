@@ -56,19 +56,16 @@ func (s *Service) Connect(stream ensignv1.AgentService_ConnectServer) error {
 	}
 	live := newSession()
 	defer close(live.done)
-	received := make(chan error, 1)
-	go func() { received <- s.receive(stream, caller, live) }()
-	for {
-		select {
-		case message := <-live.out:
-			if err := stream.Send(message); err != nil {
-				return err
-			}
-		case err := <-received:
-			return err
-		case <-ctx.Done():
-			return status.FromContextError(ctx.Err()).Err()
-		}
+	ended := make(chan error, 2)
+	go func() { ended <- s.receive(stream, caller, live) }()
+	go func() { ended <- live.transmit(stream) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		// A send to an agent that does not read knows nothing of the proof's end;
+		// the return ends the stream, and the send with it.
+		return status.FromContextError(ctx.Err()).Err()
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 // 10,000 services is some 200 MiB.
 const maxPageBytes = 256 << 20
 
-// session is one connected agent. The stream's own goroutine receives; sends go
-// through a channel to it, because a gRPC stream takes one sender at a time.
+// session is one connected agent. One goroutine receives; sends go through a
+// channel to another, because a gRPC stream takes one sender at a time.
 type session struct {
 	out  chan *ensignv1.ConnectResponse
 	done chan struct{}
@@ -44,6 +44,20 @@ func (s *session) send(ctx context.Context, message *ensignv1.ConnectResponse) e
 		return errGone
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// transmit sends what is queued until the session or the stream ends.
+func (s *session) transmit(stream ensignv1.AgentService_ConnectServer) error {
+	for {
+		select {
+		case message := <-s.out:
+			if err := stream.Send(message); err != nil {
+				return err
+			}
+		case <-s.done:
+			return nil
+		}
 	}
 }
 
