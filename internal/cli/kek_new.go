@@ -1,14 +1,14 @@
 package cli
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"github.com/ensign-mesh/ensign/ca/keystore"
 )
 
 func newKEKNew(*globals) *cobra.Command {
@@ -21,9 +21,7 @@ func newKEKNew(*globals) *cobra.Command {
 		Example: "  ensign kek new --out /etc/ensign/kek\n  ENSIGN_KEK=$(ensign kek new) ensignd --manifests mesh --data data",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			key := make([]byte, 32)
-			rand.Read(key)
-			text := base64.StdEncoding.EncodeToString(key) + "\n"
+			text := keystore.NewKEK().Encode() + "\n"
 			if out == "" {
 				_, err := fmt.Fprint(cmd.OutOrStdout(), text)
 				return err

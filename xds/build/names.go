@@ -2,7 +2,6 @@ package build
 
 import (
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 )
@@ -38,9 +37,4 @@ func bracketed(address string) string {
 		return "[" + address + "]"
 	}
 	return address
-}
-
-// withPort is a host (not an address in brackets) with a port.
-func withPort(host string, port uint32) string {
-	return net.JoinHostPort(host, routeName(port))
 }
