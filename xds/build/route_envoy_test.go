@@ -162,14 +162,11 @@ func TestActionsOnEnvoy(t *testing.T) {
 	if want := "set.example.com[100%] [here] [] [42] []"; got != want {
 		t.Errorf("headers %s, want %s", got, want)
 	}
-	start := time.Now()
+	// The backend takes a second and would answer 200.
 	status("/slow", http.StatusGatewayTimeout)
-	if took := time.Since(start); took > 800*time.Millisecond {
-		t.Errorf("a timeout of 0.2 s took %v", took)
-	}
 	status("/patient/slow", 200)
 	status("/abort", 555)
-	start = time.Now()
+	start := time.Now()
 	status("/delay", 200)
 	if took := time.Since(start); took < 250*time.Millisecond {
 		t.Errorf("a delay of 0.3 s took %v", took)
