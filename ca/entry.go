@@ -24,6 +24,10 @@ const (
 	KindIssuer EntryKind = "issuer" // an intermediate that signs SVIDs
 	KindRoot   EntryKind = "root"   // a trust anchor
 	KindAdmin  EntryKind = "admin"  // an administrative act of a person
+	// KindRevocation: somebody was cut off, or let back in. Actor did Verb ("revoke",
+	// "quarantine", "release") to Object ("serial:HEX", "id:SPIFFE-ID", "pod:NS/NAME",
+	// "serviceaccount:NS/NAME", "issuer:HEX"), for the reason in Detail.
+	KindRevocation EntryKind = "revocation"
 )
 
 // Entry is one record of the ledger. Its JSON form is what is hashed into the
@@ -75,6 +79,14 @@ type Entry struct {
 	// TokenAt is when the chain of renewals that an SVID belongs to was last proven
 	// by a token: Time itself if this one was.
 	TokenAt time.Time `json:"token_at,omitzero"`
+	// KeyAlgorithm of an SVID's key, e.g. "ECDSA P-256" or "RSA 2048".
+	KeyAlgorithm string `json:"key_algorithm,omitempty"`
+}
+
+// Recorded is an entry and its index in the ledger.
+type Recorded struct {
+	Index uint64
+	Entry Entry
 }
 
 // entryFields has Entry's fields and none of its methods.

@@ -42,6 +42,9 @@ type Caller struct {
 	// TokenAt is when a token last proved the chain of renewals that this SVID
 	// belongs to; zero with ProofToken, where that is now.
 	TokenAt time.Time
+	// IssuedAt is when the token of ProofToken was made (iat, whole seconds); zero
+	// with ProofSVID.
+	IssuedAt time.Time
 	// Expires is when the proof ends; nothing that leans on it may outlive it.
 	Expires time.Time
 }

@@ -28,6 +28,10 @@ var (
 	ErrUnknownPod = errors.New("unknown pod")
 	// ErrMismatch: two statements of the caller contradict one another.
 	ErrMismatch = errors.New("proofs do not agree")
+	// ErrRevoked: the proof was cut off, or what it was made from was.
+	ErrRevoked = errors.New("proof is revoked")
+	// ErrQuarantined: the identity may have no certificate until it is released.
+	ErrQuarantined = errors.New("identity is in quarantine")
 	// ErrUnavailable: the proof could not be checked now; the same may hold later.
 	ErrUnavailable = errors.New("proof cannot be checked now")
 )

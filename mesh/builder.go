@@ -61,7 +61,7 @@ func (b *Builder) WithSVIDLife(life time.Duration) *Builder {
 
 // NewBuilder is a builder of an empty mesh in trust domain td.
 func NewBuilder(td spiffeid.TrustDomain) *Builder {
-	empty := &Snapshot{TrustDomain: td, Config: defaultConfig()}
+	empty := &Snapshot{TrustDomain: td, Config: defaultConfig(), Denied: &Denied{}}
 	return &Builder{
 		td: td, last: empty,
 		objects: map[Ref]Object{}, report: newReport(),

@@ -21,10 +21,13 @@ type ChangeSet struct {
 	Namespaces       Set[string]
 	ServiceAccounts  Set[Key]
 	Config           bool
+	// Denied: Snapshot.Denied changed. What quarantine takes from hosts and
+	// workloads is in their own sets.
+	Denied bool
 }
 
 // Empty says whether nothing changed.
 func (c ChangeSet) Empty() bool {
-	return !c.Config && len(c.Services)+len(c.Endpoints)+len(c.Accounts)+len(c.Routes)+
+	return !c.Config && !c.Denied && len(c.Services)+len(c.Endpoints)+len(c.Accounts)+len(c.Routes)+
 		len(c.DestinationRules)+len(c.Workloads)+len(c.Namespaces)+len(c.ServiceAccounts) == 0
 }

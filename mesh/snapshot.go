@@ -35,6 +35,16 @@ type Snapshot struct {
 	Routes map[string][]*VirtualService
 	// DestinationRules by host, in the order of their age.
 	DestinationRules map[string][]*DestinationRule
+	// Denied is who is cut off whatever policies say; never nil.
+	Denied *Denied
+}
+
+// Denied is who is cut off. Lists are sorted and hold each value once.
+type Denied struct {
+	// Digests are certificates: SHA-256 of their DER, lower-case hex.
+	Digests []string
+	// Identities are SPIFFE IDs in quarantine: nobody takes their calls, and nobody calls them.
+	Identities []string
 }
 
 // Config is the part of Istio's MeshConfig that Ensign obeys.

@@ -30,6 +30,51 @@ type Report struct {
 	// SecretError is why Envoy refused its last secret, cut to 1 KiB; "" if it did not.
 	SecretError string    `json:"secret_error"`
 	ReceivedAt  time.Time `json:"received_at"`
+	// Obedience is nil for an agent that has never been told what is cut off.
+	Obedience *Obedience `json:"obedience,omitempty"`
+	// Ledger is nil for an agent that has not seen a checkpoint yet.
+	Ledger *LedgerSeen `json:"ledger,omitempty"`
+}
+
+// Obedience is how far an agent and its Envoy follow what is cut off.
+type Obedience struct {
+	// Revision is that of the list that live connections were held against;
+	// CRLRevision that of the CRLs that Envoy acknowledged.
+	Revision    uint64 `json:"revision"`
+	CRLRevision uint64 `json:"crl_revision"`
+	// Method is how connections are ended here: "pidfd", "sock_destroy", "drain" or "none".
+	Method string `json:"method"`
+	// Open connections that are to end and have not yet; Cut have ended.
+	Open uint32 `json:"open"`
+	Cut  uint64 `json:"cut"`
+	// Error is why something could not be done, cut to 1 KiB.
+	Error string `json:"error,omitempty"`
+}
+
+// LedgerSeen is the newest checkpoint that an agent proved to grow from its last.
+type LedgerSeen struct {
+	Size uint64 `json:"size"`
+	// Root is lower-case hex.
+	Root string `json:"root"`
+	// Fork holds a signed checkpoint that contradicts this one; "" if there was none.
+	Fork string `json:"fork,omitempty"`
+}
+
+// Sighting is a peer whose certificate an Envoy met.
+type Sighting struct {
+	// Namespace and Pod of the Envoy that met it.
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	// Fingerprint (SHA-256) and Serial are lower-case hex, "" where Envoy does not tell them.
+	Fingerprint   string    `json:"fingerprint,omitempty"`
+	Serial        string    `json:"serial,omitempty"`
+	SPIFFEID      string    `json:"spiffe_id"`
+	IssuerSubject string    `json:"issuer_subject"`
+	NotBefore     time.Time `json:"not_before"`
+	NotAfter      time.Time `json:"not_after"`
+	SeenAt        time.Time `json:"seen_at"`
+	// Inbound: the peer was a client; else it was a server.
+	Inbound bool `json:"inbound"`
 }
 
 // Limits of a report: it comes from a workload's node.

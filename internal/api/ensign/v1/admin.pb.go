@@ -71,7 +71,7 @@ func (x GetProxyConfigRequest_Source) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use GetProxyConfigRequest_Source.Descriptor instead.
 func (GetProxyConfigRequest_Source) EnumDescriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{8, 0}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{10, 0}
 }
 
 type CreateTokenRequest struct {
@@ -309,9 +309,11 @@ type Proxy struct {
 	ConnectedAt  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=connected_at,json=connectedAt,proto3" json:"connected_at,omitempty"`
 	Types        []*TypeStatus          `protobuf:"bytes,6,rep,name=types,proto3" json:"types,omitempty"`
 	// What the agent last reported; unset when it never did.
-	Report        *Report                `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
-	ReportedAt    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reported_at,json=reportedAt,proto3" json:"reported_at,omitempty"`
-	Connected     bool                   `protobuf:"varint,9,opt,name=connected,proto3" json:"connected,omitempty"`
+	Report     *Report                `protobuf:"bytes,7,opt,name=report,proto3" json:"report,omitempty"`
+	ReportedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=reported_at,json=reportedAt,proto3" json:"reported_at,omitempty"`
+	Connected  bool                   `protobuf:"varint,9,opt,name=connected,proto3" json:"connected,omitempty"`
+	// How far this proxy obeys what is cut off.
+	Mechanisms    *Mechanisms `protobuf:"bytes,10,opt,name=mechanisms,proto3" json:"mechanisms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -409,6 +411,145 @@ func (x *Proxy) GetConnected() bool {
 	return false
 }
 
+func (x *Proxy) GetMechanisms() *Mechanisms {
+	if x != nil {
+		return x.Mechanisms
+	}
+	return nil
+}
+
+// Mechanisms are the four ways in which a proxy keeps somebody out.
+type Mechanisms struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Deny  *Mechanism             `protobuf:"bytes,1,opt,name=deny,proto3" json:"deny,omitempty"`
+	Crl   *Mechanism             `protobuf:"bytes,2,opt,name=crl,proto3" json:"crl,omitempty"`
+	Cut   *Mechanism             `protobuf:"bytes,3,opt,name=cut,proto3" json:"cut,omitempty"`
+	// Names who must end connections, and how: pidfd, sock_destroy, drain, none.
+	CutMethod       string `protobuf:"bytes,4,opt,name=cut_method,json=cutMethod,proto3" json:"cut_method,omitempty"`
+	OpenConnections uint32 `protobuf:"varint,5,opt,name=open_connections,json=openConnections,proto3" json:"open_connections,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Mechanisms) Reset() {
+	*x = Mechanisms{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mechanisms) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mechanisms) ProtoMessage() {}
+
+func (x *Mechanisms) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mechanisms.ProtoReflect.Descriptor instead.
+func (*Mechanisms) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Mechanisms) GetDeny() *Mechanism {
+	if x != nil {
+		return x.Deny
+	}
+	return nil
+}
+
+func (x *Mechanisms) GetCrl() *Mechanism {
+	if x != nil {
+		return x.Crl
+	}
+	return nil
+}
+
+func (x *Mechanisms) GetCut() *Mechanism {
+	if x != nil {
+		return x.Cut
+	}
+	return nil
+}
+
+func (x *Mechanisms) GetCutMethod() string {
+	if x != nil {
+		return x.CutMethod
+	}
+	return ""
+}
+
+func (x *Mechanisms) GetOpenConnections() uint32 {
+	if x != nil {
+		return x.OpenConnections
+	}
+	return 0
+}
+
+type Mechanism struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// OBEYS: the newest state is in force there. WAITING: it has been told, or is away,
+	// and has not acknowledged. UNABLE: this kind of proxy can't.
+	State         string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Detail        string `protobuf:"bytes,2,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mechanism) Reset() {
+	*x = Mechanism{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mechanism) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mechanism) ProtoMessage() {}
+
+func (x *Mechanism) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mechanism.ProtoReflect.Descriptor instead.
+func (*Mechanism) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Mechanism) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Mechanism) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
 type TypeStatus struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	TypeUrl string                 `protobuf:"bytes,1,opt,name=type_url,json=typeUrl,proto3" json:"type_url,omitempty"`
@@ -423,7 +564,7 @@ type TypeStatus struct {
 
 func (x *TypeStatus) Reset() {
 	*x = TypeStatus{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[5]
+	mi := &file_ensign_v1_admin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -435,7 +576,7 @@ func (x *TypeStatus) String() string {
 func (*TypeStatus) ProtoMessage() {}
 
 func (x *TypeStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[5]
+	mi := &file_ensign_v1_admin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -448,7 +589,7 @@ func (x *TypeStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TypeStatus.ProtoReflect.Descriptor instead.
 func (*TypeStatus) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{5}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *TypeStatus) GetTypeUrl() string {
@@ -499,7 +640,7 @@ type Rejection struct {
 
 func (x *Rejection) Reset() {
 	*x = Rejection{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[6]
+	mi := &file_ensign_v1_admin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -511,7 +652,7 @@ func (x *Rejection) String() string {
 func (*Rejection) ProtoMessage() {}
 
 func (x *Rejection) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[6]
+	mi := &file_ensign_v1_admin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -524,7 +665,7 @@ func (x *Rejection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rejection.ProtoReflect.Descriptor instead.
 func (*Rejection) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{6}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Rejection) GetResource() string {
@@ -571,7 +712,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[7]
+	mi := &file_ensign_v1_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -583,7 +724,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[7]
+	mi := &file_ensign_v1_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -596,7 +737,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{7}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Hold) GetEnvoyVersion() string {
@@ -665,7 +806,7 @@ type GetProxyConfigRequest struct {
 
 func (x *GetProxyConfigRequest) Reset() {
 	*x = GetProxyConfigRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[8]
+	mi := &file_ensign_v1_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +818,7 @@ func (x *GetProxyConfigRequest) String() string {
 func (*GetProxyConfigRequest) ProtoMessage() {}
 
 func (x *GetProxyConfigRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[8]
+	mi := &file_ensign_v1_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +831,7 @@ func (x *GetProxyConfigRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyConfigRequest.ProtoReflect.Descriptor instead.
 func (*GetProxyConfigRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{8}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetProxyConfigRequest) GetName() string {
@@ -716,7 +857,7 @@ type GetProxyConfigResponse struct {
 
 func (x *GetProxyConfigResponse) Reset() {
 	*x = GetProxyConfigResponse{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[9]
+	mi := &file_ensign_v1_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -728,7 +869,7 @@ func (x *GetProxyConfigResponse) String() string {
 func (*GetProxyConfigResponse) ProtoMessage() {}
 
 func (x *GetProxyConfigResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[9]
+	mi := &file_ensign_v1_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -741,7 +882,7 @@ func (x *GetProxyConfigResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetProxyConfigResponse.ProtoReflect.Descriptor instead.
 func (*GetProxyConfigResponse) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{9}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetProxyConfigResponse) GetChunk() []byte {
@@ -761,7 +902,7 @@ type ReleaseHoldRequest struct {
 
 func (x *ReleaseHoldRequest) Reset() {
 	*x = ReleaseHoldRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[10]
+	mi := &file_ensign_v1_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -773,7 +914,7 @@ func (x *ReleaseHoldRequest) String() string {
 func (*ReleaseHoldRequest) ProtoMessage() {}
 
 func (x *ReleaseHoldRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[10]
+	mi := &file_ensign_v1_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -786,7 +927,7 @@ func (x *ReleaseHoldRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseHoldRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseHoldRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{10}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ReleaseHoldRequest) GetResource() string {
@@ -805,7 +946,7 @@ type ReleaseHoldResponse struct {
 
 func (x *ReleaseHoldResponse) Reset() {
 	*x = ReleaseHoldResponse{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[11]
+	mi := &file_ensign_v1_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -817,7 +958,7 @@ func (x *ReleaseHoldResponse) String() string {
 func (*ReleaseHoldResponse) ProtoMessage() {}
 
 func (x *ReleaseHoldResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[11]
+	mi := &file_ensign_v1_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -830,7 +971,7 @@ func (x *ReleaseHoldResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseHoldResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseHoldResponse) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{11}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReleaseHoldResponse) GetReleased() []*Hold {
@@ -850,7 +991,7 @@ type ListIdentitiesRequest struct {
 
 func (x *ListIdentitiesRequest) Reset() {
 	*x = ListIdentitiesRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[12]
+	mi := &file_ensign_v1_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1003,7 @@ func (x *ListIdentitiesRequest) String() string {
 func (*ListIdentitiesRequest) ProtoMessage() {}
 
 func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[12]
+	mi := &file_ensign_v1_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,7 +1016,7 @@ func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIdentitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListIdentitiesRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{12}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListIdentitiesRequest) GetNamespace() string {
@@ -894,7 +1035,7 @@ type ListIdentitiesResponse struct {
 
 func (x *ListIdentitiesResponse) Reset() {
 	*x = ListIdentitiesResponse{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[13]
+	mi := &file_ensign_v1_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1047,7 @@ func (x *ListIdentitiesResponse) String() string {
 func (*ListIdentitiesResponse) ProtoMessage() {}
 
 func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[13]
+	mi := &file_ensign_v1_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1060,7 @@ func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{13}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListIdentitiesResponse) GetIdentities() []*Identity {
@@ -948,7 +1089,7 @@ type Identity struct {
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[14]
+	mi := &file_ensign_v1_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -960,7 +1101,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[14]
+	mi := &file_ensign_v1_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -973,7 +1114,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{14}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Identity) GetSpiffeId() string {
@@ -1037,14 +1178,16 @@ type ReadLedgerRequest struct {
 	// First index to send.
 	From uint64 `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
 	// 0: to the end.
-	Limit         uint64 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint64 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Go on with what is appended later, a checkpoint behind each batch, until cancelled.
+	Follow        bool `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadLedgerRequest) Reset() {
 	*x = ReadLedgerRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[15]
+	mi := &file_ensign_v1_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1199,7 @@ func (x *ReadLedgerRequest) String() string {
 func (*ReadLedgerRequest) ProtoMessage() {}
 
 func (x *ReadLedgerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[15]
+	mi := &file_ensign_v1_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1212,7 @@ func (x *ReadLedgerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLedgerRequest.ProtoReflect.Descriptor instead.
 func (*ReadLedgerRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{15}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadLedgerRequest) GetFrom() uint64 {
@@ -1086,6 +1229,13 @@ func (x *ReadLedgerRequest) GetLimit() uint64 {
 	return 0
 }
 
+func (x *ReadLedgerRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
 type ReadLedgerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -1099,7 +1249,7 @@ type ReadLedgerResponse struct {
 
 func (x *ReadLedgerResponse) Reset() {
 	*x = ReadLedgerResponse{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[16]
+	mi := &file_ensign_v1_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1261,7 @@ func (x *ReadLedgerResponse) String() string {
 func (*ReadLedgerResponse) ProtoMessage() {}
 
 func (x *ReadLedgerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[16]
+	mi := &file_ensign_v1_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1274,7 @@ func (x *ReadLedgerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLedgerResponse.ProtoReflect.Descriptor instead.
 func (*ReadLedgerResponse) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{16}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadLedgerResponse) GetMessage() isReadLedgerResponse_Message {
@@ -1173,7 +1323,7 @@ type FindEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A certificate's serial or SHA-256, lower-case hex: its one entry, whatever else is asked.
 	Certificate string `protobuf:"bytes,1,opt,name=certificate,proto3" json:"certificate,omitempty"`
-	// svid, issuer, server, root or admin. Empty: all.
+	// svid, issuer, server, root, admin or revocation. Empty: all.
 	Kind     string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	SpiffeId string                 `protobuf:"bytes,3,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
 	Since    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
@@ -1185,7 +1335,7 @@ type FindEntriesRequest struct {
 
 func (x *FindEntriesRequest) Reset() {
 	*x = FindEntriesRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	mi := &file_ensign_v1_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1197,7 +1347,7 @@ func (x *FindEntriesRequest) String() string {
 func (*FindEntriesRequest) ProtoMessage() {}
 
 func (x *FindEntriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[17]
+	mi := &file_ensign_v1_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1210,7 +1360,7 @@ func (x *FindEntriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FindEntriesRequest.ProtoReflect.Descriptor instead.
 func (*FindEntriesRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{17}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *FindEntriesRequest) GetCertificate() string {
@@ -1259,7 +1409,7 @@ type LedgerEntry struct {
 
 func (x *LedgerEntry) Reset() {
 	*x = LedgerEntry{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[18]
+	mi := &file_ensign_v1_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1271,7 +1421,7 @@ func (x *LedgerEntry) String() string {
 func (*LedgerEntry) ProtoMessage() {}
 
 func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[18]
+	mi := &file_ensign_v1_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1284,7 +1434,7 @@ func (x *LedgerEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerEntry.ProtoReflect.Descriptor instead.
 func (*LedgerEntry) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{18}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LedgerEntry) GetIndex() uint64 {
@@ -1311,7 +1461,7 @@ type LedgerCheckpoint struct {
 
 func (x *LedgerCheckpoint) Reset() {
 	*x = LedgerCheckpoint{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[19]
+	mi := &file_ensign_v1_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1473,7 @@ func (x *LedgerCheckpoint) String() string {
 func (*LedgerCheckpoint) ProtoMessage() {}
 
 func (x *LedgerCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[19]
+	mi := &file_ensign_v1_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1486,7 @@ func (x *LedgerCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerCheckpoint.ProtoReflect.Descriptor instead.
 func (*LedgerCheckpoint) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{19}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LedgerCheckpoint) GetNote() string {
@@ -1351,6 +1501,981 @@ func (x *LedgerCheckpoint) GetVerifierKey() string {
 		return x.VerifierKey
 	}
 	return ""
+}
+
+type CutOffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// revoke, quarantine or release.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// serial, id, pod, serviceaccount or issuer; quarantine and release of one take id.
+	Kind   string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Value  string `protobuf:"bytes,3,opt,name=value,proto3" json:"value,omitempty"`
+	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only tell.
+	Plan          bool `protobuf:"varint,5,opt,name=plan,proto3" json:"plan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutOffRequest) Reset() {
+	*x = CutOffRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutOffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutOffRequest) ProtoMessage() {}
+
+func (x *CutOffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutOffRequest.ProtoReflect.Descriptor instead.
+func (*CutOffRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CutOffRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *CutOffRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CutOffRequest) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *CutOffRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CutOffRequest) GetPlan() bool {
+	if x != nil {
+		return x.Plan
+	}
+	return false
+}
+
+type CutOffResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset with plan.
+	Act  *CutOffAct  `protobuf:"bytes,1,opt,name=act,proto3" json:"act,omitempty"`
+	Plan *CutOffPlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	// The state after it.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutOffResponse) Reset() {
+	*x = CutOffResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutOffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutOffResponse) ProtoMessage() {}
+
+func (x *CutOffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutOffResponse.ProtoReflect.Descriptor instead.
+func (*CutOffResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CutOffResponse) GetAct() *CutOffAct {
+	if x != nil {
+		return x.Act
+	}
+	return nil
+}
+
+func (x *CutOffResponse) GetPlan() *CutOffPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *CutOffResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// CutOffAct is one entry of the ledger of kind revocation.
+type CutOffAct struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Index  uint64                 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	Verb   string                 `protobuf:"bytes,2,opt,name=verb,proto3" json:"verb,omitempty"`
+	Kind   string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Value  string                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	Reason string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Actor  string                 `protobuf:"bytes,6,opt,name=actor,proto3" json:"actor,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=time,proto3" json:"time,omitempty"`
+	// Live SVIDs that it covers.
+	LiveSvids     uint32 `protobuf:"varint,8,opt,name=live_svids,json=liveSvids,proto3" json:"live_svids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutOffAct) Reset() {
+	*x = CutOffAct{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutOffAct) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutOffAct) ProtoMessage() {}
+
+func (x *CutOffAct) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutOffAct.ProtoReflect.Descriptor instead.
+func (*CutOffAct) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *CutOffAct) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *CutOffAct) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *CutOffAct) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CutOffAct) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *CutOffAct) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CutOffAct) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *CutOffAct) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *CutOffAct) GetLiveSvids() uint32 {
+	if x != nil {
+		return x.LiveSvids
+	}
+	return 0
+}
+
+type CutOffPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Svids []*PlannedSVID         `protobuf:"bytes,1,rep,name=svids,proto3" json:"svids,omitempty"`
+	// NAMESPACE/POD that serve or call with one of them now.
+	Workloads []string `protobuf:"bytes,2,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	// Hosts whose endpoints run as a hit identity.
+	Services []string `protobuf:"bytes,3,rep,name=services,proto3" json:"services,omitempty"`
+	// SPIFFE IDs seen calling the hit workloads, or called by them, in the last day.
+	Callers []string `protobuf:"bytes,4,rep,name=callers,proto3" json:"callers,omitempty"`
+	// What will not work, and why: e.g. an issuer whose key is gone.
+	Warnings      []string `protobuf:"bytes,5,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutOffPlan) Reset() {
+	*x = CutOffPlan{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutOffPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutOffPlan) ProtoMessage() {}
+
+func (x *CutOffPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutOffPlan.ProtoReflect.Descriptor instead.
+func (*CutOffPlan) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *CutOffPlan) GetSvids() []*PlannedSVID {
+	if x != nil {
+		return x.Svids
+	}
+	return nil
+}
+
+func (x *CutOffPlan) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *CutOffPlan) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+func (x *CutOffPlan) GetCallers() []string {
+	if x != nil {
+		return x.Callers
+	}
+	return nil
+}
+
+func (x *CutOffPlan) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+type PlannedSVID struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Serial       string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Fingerprint  string                 `protobuf:"bytes,2,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	SpiffeId     string                 `protobuf:"bytes,3,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	Pod          string                 `protobuf:"bytes,4,opt,name=pod,proto3" json:"pod,omitempty"`
+	IssuerSerial string                 `protobuf:"bytes,5,opt,name=issuer_serial,json=issuerSerial,proto3" json:"issuer_serial,omitempty"`
+	IssuedAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=issued_at,json=issuedAt,proto3" json:"issued_at,omitempty"`
+	ExpiresAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Why it is hit: itself, or the serial that it was renewed from.
+	Because       string `protobuf:"bytes,8,opt,name=because,proto3" json:"because,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlannedSVID) Reset() {
+	*x = PlannedSVID{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlannedSVID) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlannedSVID) ProtoMessage() {}
+
+func (x *PlannedSVID) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlannedSVID.ProtoReflect.Descriptor instead.
+func (*PlannedSVID) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PlannedSVID) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *PlannedSVID) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *PlannedSVID) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *PlannedSVID) GetPod() string {
+	if x != nil {
+		return x.Pod
+	}
+	return ""
+}
+
+func (x *PlannedSVID) GetIssuerSerial() string {
+	if x != nil {
+		return x.IssuerSerial
+	}
+	return ""
+}
+
+func (x *PlannedSVID) GetIssuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuedAt
+	}
+	return nil
+}
+
+func (x *PlannedSVID) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *PlannedSVID) GetBecause() string {
+	if x != nil {
+		return x.Because
+	}
+	return ""
+}
+
+type ListCutOffsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCutOffsRequest) Reset() {
+	*x = ListCutOffsRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCutOffsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCutOffsRequest) ProtoMessage() {}
+
+func (x *ListCutOffsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCutOffsRequest.ProtoReflect.Descriptor instead.
+func (*ListCutOffsRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{27}
+}
+
+type ListCutOffsResponse struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Acts         []*CutOffAct           `protobuf:"bytes,1,rep,name=acts,proto3" json:"acts,omitempty"`
+	Revision     uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	Certificates uint32                 `protobuf:"varint,3,opt,name=certificates,proto3" json:"certificates,omitempty"`
+	Identities   []string               `protobuf:"bytes,4,rep,name=identities,proto3" json:"identities,omitempty"`
+	CrlsInForce  bool                   `protobuf:"varint,5,opt,name=crls_in_force,json=crlsInForce,proto3" json:"crls_in_force,omitempty"`
+	// Why not, though something is revoked; empty otherwise.
+	CrlProblem    string `protobuf:"bytes,6,opt,name=crl_problem,json=crlProblem,proto3" json:"crl_problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListCutOffsResponse) Reset() {
+	*x = ListCutOffsResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListCutOffsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListCutOffsResponse) ProtoMessage() {}
+
+func (x *ListCutOffsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListCutOffsResponse.ProtoReflect.Descriptor instead.
+func (*ListCutOffsResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListCutOffsResponse) GetActs() []*CutOffAct {
+	if x != nil {
+		return x.Acts
+	}
+	return nil
+}
+
+func (x *ListCutOffsResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ListCutOffsResponse) GetCertificates() uint32 {
+	if x != nil {
+		return x.Certificates
+	}
+	return 0
+}
+
+func (x *ListCutOffsResponse) GetIdentities() []string {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *ListCutOffsResponse) GetCrlsInForce() bool {
+	if x != nil {
+		return x.CrlsInForce
+	}
+	return false
+}
+
+func (x *ListCutOffsResponse) GetCrlProblem() string {
+	if x != nil {
+		return x.CrlProblem
+	}
+	return ""
+}
+
+type WatchCutOffRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the newest.
+	Revision      uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCutOffRequest) Reset() {
+	*x = WatchCutOffRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCutOffRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCutOffRequest) ProtoMessage() {}
+
+func (x *WatchCutOffRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCutOffRequest.ProtoReflect.Descriptor instead.
+func (*WatchCutOffRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *WatchCutOffRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+type WatchCutOffResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Revision        uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Proxies         uint32                 `protobuf:"varint,2,opt,name=proxies,proto3" json:"proxies,omitempty"`
+	DenyAcked       uint32                 `protobuf:"varint,3,opt,name=deny_acked,json=denyAcked,proto3" json:"deny_acked,omitempty"`
+	CrlAcked        uint32                 `protobuf:"varint,4,opt,name=crl_acked,json=crlAcked,proto3" json:"crl_acked,omitempty"`
+	CutAcked        uint32                 `protobuf:"varint,5,opt,name=cut_acked,json=cutAcked,proto3" json:"cut_acked,omitempty"`
+	OpenConnections uint32                 `protobuf:"varint,6,opt,name=open_connections,json=openConnections,proto3" json:"open_connections,omitempty"`
+	// Who has not obeyed yet, and in what.
+	Laggards []*Laggard `protobuf:"bytes,7,rep,name=laggards,proto3" json:"laggards,omitempty"`
+	Done     bool       `protobuf:"varint,8,opt,name=done,proto3" json:"done,omitempty"`
+	// Clients that can't report, by name: they are denied by the servers they call.
+	Unverifiable  []string `protobuf:"bytes,9,rep,name=unverifiable,proto3" json:"unverifiable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WatchCutOffResponse) Reset() {
+	*x = WatchCutOffResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WatchCutOffResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WatchCutOffResponse) ProtoMessage() {}
+
+func (x *WatchCutOffResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WatchCutOffResponse.ProtoReflect.Descriptor instead.
+func (*WatchCutOffResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *WatchCutOffResponse) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetProxies() uint32 {
+	if x != nil {
+		return x.Proxies
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetDenyAcked() uint32 {
+	if x != nil {
+		return x.DenyAcked
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetCrlAcked() uint32 {
+	if x != nil {
+		return x.CrlAcked
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetCutAcked() uint32 {
+	if x != nil {
+		return x.CutAcked
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetOpenConnections() uint32 {
+	if x != nil {
+		return x.OpenConnections
+	}
+	return 0
+}
+
+func (x *WatchCutOffResponse) GetLaggards() []*Laggard {
+	if x != nil {
+		return x.Laggards
+	}
+	return nil
+}
+
+func (x *WatchCutOffResponse) GetDone() bool {
+	if x != nil {
+		return x.Done
+	}
+	return false
+}
+
+func (x *WatchCutOffResponse) GetUnverifiable() []string {
+	if x != nil {
+		return x.Unverifiable
+	}
+	return nil
+}
+
+type Laggard struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Name            string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Missing         []string               `protobuf:"bytes,2,rep,name=missing,proto3" json:"missing,omitempty"`
+	Connected       bool                   `protobuf:"varint,3,opt,name=connected,proto3" json:"connected,omitempty"`
+	OpenConnections uint32                 `protobuf:"varint,4,opt,name=open_connections,json=openConnections,proto3" json:"open_connections,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Laggard) Reset() {
+	*x = Laggard{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Laggard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Laggard) ProtoMessage() {}
+
+func (x *Laggard) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Laggard.ProtoReflect.Descriptor instead.
+func (*Laggard) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Laggard) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Laggard) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Laggard) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *Laggard) GetOpenConnections() uint32 {
+	if x != nil {
+		return x.OpenConnections
+	}
+	return 0
+}
+
+type AuditIdentitiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty: all.
+	Namespace     string `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditIdentitiesRequest) Reset() {
+	*x = AuditIdentitiesRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditIdentitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditIdentitiesRequest) ProtoMessage() {}
+
+func (x *AuditIdentitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditIdentitiesRequest.ProtoReflect.Descriptor instead.
+func (*AuditIdentitiesRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *AuditIdentitiesRequest) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+type AuditIdentitiesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Findings      []*Finding             `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	Identities    uint32                 `protobuf:"varint,2,opt,name=identities,proto3" json:"identities,omitempty"`
+	LiveSvids     uint32                 `protobuf:"varint,3,opt,name=live_svids,json=liveSvids,proto3" json:"live_svids,omitempty"`
+	Served        uint32                 `protobuf:"varint,4,opt,name=served,proto3" json:"served,omitempty"`
+	Sightings     uint32                 `protobuf:"varint,5,opt,name=sightings,proto3" json:"sightings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditIdentitiesResponse) Reset() {
+	*x = AuditIdentitiesResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditIdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditIdentitiesResponse) ProtoMessage() {}
+
+func (x *AuditIdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditIdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*AuditIdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *AuditIdentitiesResponse) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *AuditIdentitiesResponse) GetIdentities() uint32 {
+	if x != nil {
+		return x.Identities
+	}
+	return 0
+}
+
+func (x *AuditIdentitiesResponse) GetLiveSvids() uint32 {
+	if x != nil {
+		return x.LiveSvids
+	}
+	return 0
+}
+
+func (x *AuditIdentitiesResponse) GetServed() uint32 {
+	if x != nil {
+		return x.Served
+	}
+	return 0
+}
+
+func (x *AuditIdentitiesResponse) GetSightings() uint32 {
+	if x != nil {
+		return x.Sightings
+	}
+	return 0
+}
+
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// orphan, expiring, unused, weak, unlogged, revoked-in-use, surge or fork.
+	Kind     string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	SpiffeId string `protobuf:"bytes,2,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	Serial   string `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	// NAMESPACE/POD where it shows.
+	Where         string                 `protobuf:"bytes,4,opt,name=where,proto3" json:"where,omitempty"`
+	Detail        string                 `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	At            *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=at,proto3" json:"at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Finding) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Finding) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *Finding) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Finding) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *Finding) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *Finding) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
 }
 
 var File_ensign_v1_admin_proto protoreflect.FileDescriptor
@@ -1372,7 +2497,7 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x12ListProxiesRequest\"h\n" +
 	"\x13ListProxiesResponse\x12*\n" +
 	"\aproxies\x18\x01 \x03(\v2\x10.ensign.v1.ProxyR\aproxies\x12%\n" +
-	"\x05holds\x18\x02 \x03(\v2\x0f.ensign.v1.HoldR\x05holds\"\xe8\x02\n" +
+	"\x05holds\x18\x02 \x03(\v2\x0f.ensign.v1.HoldR\x05holds\"\x9f\x03\n" +
 	"\x05Proxy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
 	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x17\n" +
@@ -1383,7 +2508,22 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x06report\x18\a \x01(\v2\x11.ensign.v1.ReportR\x06report\x12;\n" +
 	"\vreported_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"reportedAt\x12\x1c\n" +
-	"\tconnected\x18\t \x01(\bR\tconnected\"\xc8\x01\n" +
+	"\tconnected\x18\t \x01(\bR\tconnected\x125\n" +
+	"\n" +
+	"mechanisms\x18\n" +
+	" \x01(\v2\x15.ensign.v1.MechanismsR\n" +
+	"mechanisms\"\xd0\x01\n" +
+	"\n" +
+	"Mechanisms\x12(\n" +
+	"\x04deny\x18\x01 \x01(\v2\x14.ensign.v1.MechanismR\x04deny\x12&\n" +
+	"\x03crl\x18\x02 \x01(\v2\x14.ensign.v1.MechanismR\x03crl\x12&\n" +
+	"\x03cut\x18\x03 \x01(\v2\x14.ensign.v1.MechanismR\x03cut\x12\x1d\n" +
+	"\n" +
+	"cut_method\x18\x04 \x01(\tR\tcutMethod\x12)\n" +
+	"\x10open_connections\x18\x05 \x01(\rR\x0fopenConnections\"9\n" +
+	"\tMechanism\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x16\n" +
+	"\x06detail\x18\x02 \x01(\tR\x06detail\"\xc8\x01\n" +
 	"\n" +
 	"TypeStatus\x12\x19\n" +
 	"\btype_url\x18\x01 \x01(\tR\atypeUrl\x12\x14\n" +
@@ -1436,10 +2576,11 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"live_svids\x18\x06 \x01(\rR\tliveSvids\x12@\n" +
 	"\x0elast_issued_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\flastIssuedAt\x12B\n" +
-	"\x0flast_expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastExpiresAt\"=\n" +
+	"\x0flast_expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\rlastExpiresAt\"U\n" +
 	"\x11ReadLedgerRequest\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x04R\x05limit\"\x8e\x01\n" +
+	"\x05limit\x18\x02 \x01(\x04R\x05limit\x12\x16\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\"\x8e\x01\n" +
 	"\x12ReadLedgerResponse\x12.\n" +
 	"\x05entry\x18\x01 \x01(\v2\x16.ensign.v1.LedgerEntryH\x00R\x05entry\x12=\n" +
 	"\n" +
@@ -1457,7 +2598,91 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"I\n" +
 	"\x10LedgerCheckpoint\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\tR\x04note\x12!\n" +
-	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey2\xbd\x04\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\"y\n" +
+	"\rCutOffRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05value\x18\x03 \x01(\tR\x05value\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04plan\x18\x05 \x01(\bR\x04plan\"\x7f\n" +
+	"\x0eCutOffResponse\x12&\n" +
+	"\x03act\x18\x01 \x01(\v2\x14.ensign.v1.CutOffActR\x03act\x12)\n" +
+	"\x04plan\x18\x02 \x01(\v2\x15.ensign.v1.CutOffPlanR\x04plan\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"\xdc\x01\n" +
+	"\tCutOffAct\x12\x14\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04verb\x18\x02 \x01(\tR\x04verb\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x14\n" +
+	"\x05actor\x18\x06 \x01(\tR\x05actor\x12.\n" +
+	"\x04time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x1d\n" +
+	"\n" +
+	"live_svids\x18\b \x01(\rR\tliveSvids\"\xaa\x01\n" +
+	"\n" +
+	"CutOffPlan\x12,\n" +
+	"\x05svids\x18\x01 \x03(\v2\x16.ensign.v1.PlannedSVIDR\x05svids\x12\x1c\n" +
+	"\tworkloads\x18\x02 \x03(\tR\tworkloads\x12\x1a\n" +
+	"\bservices\x18\x03 \x03(\tR\bservices\x12\x18\n" +
+	"\acallers\x18\x04 \x03(\tR\acallers\x12\x1a\n" +
+	"\bwarnings\x18\x05 \x03(\tR\bwarnings\"\xa9\x02\n" +
+	"\vPlannedSVID\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12 \n" +
+	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x1b\n" +
+	"\tspiffe_id\x18\x03 \x01(\tR\bspiffeId\x12\x10\n" +
+	"\x03pod\x18\x04 \x01(\tR\x03pod\x12#\n" +
+	"\rissuer_serial\x18\x05 \x01(\tR\fissuerSerial\x127\n" +
+	"\tissued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bissuedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
+	"\abecause\x18\b \x01(\tR\abecause\"\x14\n" +
+	"\x12ListCutOffsRequest\"\xe4\x01\n" +
+	"\x13ListCutOffsResponse\x12(\n" +
+	"\x04acts\x18\x01 \x03(\v2\x14.ensign.v1.CutOffActR\x04acts\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\x12\"\n" +
+	"\fcertificates\x18\x03 \x01(\rR\fcertificates\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x04 \x03(\tR\n" +
+	"identities\x12\"\n" +
+	"\rcrls_in_force\x18\x05 \x01(\bR\vcrlsInForce\x12\x1f\n" +
+	"\vcrl_problem\x18\x06 \x01(\tR\n" +
+	"crlProblem\"0\n" +
+	"\x12WatchCutOffRequest\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\"\xb7\x02\n" +
+	"\x13WatchCutOffResponse\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x18\n" +
+	"\aproxies\x18\x02 \x01(\rR\aproxies\x12\x1d\n" +
+	"\n" +
+	"deny_acked\x18\x03 \x01(\rR\tdenyAcked\x12\x1b\n" +
+	"\tcrl_acked\x18\x04 \x01(\rR\bcrlAcked\x12\x1b\n" +
+	"\tcut_acked\x18\x05 \x01(\rR\bcutAcked\x12)\n" +
+	"\x10open_connections\x18\x06 \x01(\rR\x0fopenConnections\x12.\n" +
+	"\blaggards\x18\a \x03(\v2\x12.ensign.v1.LaggardR\blaggards\x12\x12\n" +
+	"\x04done\x18\b \x01(\bR\x04done\x12\"\n" +
+	"\funverifiable\x18\t \x03(\tR\funverifiable\"\x80\x01\n" +
+	"\aLaggard\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\amissing\x18\x02 \x03(\tR\amissing\x12\x1c\n" +
+	"\tconnected\x18\x03 \x01(\bR\tconnected\x12)\n" +
+	"\x10open_connections\x18\x04 \x01(\rR\x0fopenConnections\"6\n" +
+	"\x16AuditIdentitiesRequest\x12\x1c\n" +
+	"\tnamespace\x18\x01 \x01(\tR\tnamespace\"\xbe\x01\n" +
+	"\x17AuditIdentitiesResponse\x12.\n" +
+	"\bfindings\x18\x01 \x03(\v2\x12.ensign.v1.FindingR\bfindings\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x02 \x01(\rR\n" +
+	"identities\x12\x1d\n" +
+	"\n" +
+	"live_svids\x18\x03 \x01(\rR\tliveSvids\x12\x16\n" +
+	"\x06served\x18\x04 \x01(\rR\x06served\x12\x1c\n" +
+	"\tsightings\x18\x05 \x01(\rR\tsightings\"\xac\x01\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x1b\n" +
+	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x14\n" +
+	"\x05where\x18\x04 \x01(\tR\x05where\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\x12*\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xf4\x06\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.ensign.v1.CreateTokenRequest\x1a\x1e.ensign.v1.CreateTokenResponse\x12L\n" +
 	"\vListProxies\x12\x1d.ensign.v1.ListProxiesRequest\x1a\x1e.ensign.v1.ListProxiesResponse\x12W\n" +
@@ -1466,7 +2691,11 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x0eListIdentities\x12 .ensign.v1.ListIdentitiesRequest\x1a!.ensign.v1.ListIdentitiesResponse\x12K\n" +
 	"\n" +
 	"ReadLedger\x12\x1c.ensign.v1.ReadLedgerRequest\x1a\x1d.ensign.v1.ReadLedgerResponse0\x01\x12F\n" +
-	"\vFindEntries\x12\x1d.ensign.v1.FindEntriesRequest\x1a\x16.ensign.v1.LedgerEntry0\x01B?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
+	"\vFindEntries\x12\x1d.ensign.v1.FindEntriesRequest\x1a\x16.ensign.v1.LedgerEntry0\x01\x12=\n" +
+	"\x06CutOff\x12\x18.ensign.v1.CutOffRequest\x1a\x19.ensign.v1.CutOffResponse\x12L\n" +
+	"\vListCutOffs\x12\x1d.ensign.v1.ListCutOffsRequest\x1a\x1e.ensign.v1.ListCutOffsResponse\x12N\n" +
+	"\vWatchCutOff\x12\x1d.ensign.v1.WatchCutOffRequest\x1a\x1e.ensign.v1.WatchCutOffResponse0\x01\x12X\n" +
+	"\x0fAuditIdentities\x12!.ensign.v1.AuditIdentitiesRequest\x1a\".ensign.v1.AuditIdentitiesResponseB?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
 
 var (
 	file_ensign_v1_admin_proto_rawDescOnce sync.Once
@@ -1481,7 +2710,7 @@ func file_ensign_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_ensign_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_ensign_v1_admin_proto_goTypes = []any{
 	(GetProxyConfigRequest_Source)(0), // 0: ensign.v1.GetProxyConfigRequest.Source
 	(*CreateTokenRequest)(nil),        // 1: ensign.v1.CreateTokenRequest
@@ -1489,64 +2718,101 @@ var file_ensign_v1_admin_proto_goTypes = []any{
 	(*ListProxiesRequest)(nil),        // 3: ensign.v1.ListProxiesRequest
 	(*ListProxiesResponse)(nil),       // 4: ensign.v1.ListProxiesResponse
 	(*Proxy)(nil),                     // 5: ensign.v1.Proxy
-	(*TypeStatus)(nil),                // 6: ensign.v1.TypeStatus
-	(*Rejection)(nil),                 // 7: ensign.v1.Rejection
-	(*Hold)(nil),                      // 8: ensign.v1.Hold
-	(*GetProxyConfigRequest)(nil),     // 9: ensign.v1.GetProxyConfigRequest
-	(*GetProxyConfigResponse)(nil),    // 10: ensign.v1.GetProxyConfigResponse
-	(*ReleaseHoldRequest)(nil),        // 11: ensign.v1.ReleaseHoldRequest
-	(*ReleaseHoldResponse)(nil),       // 12: ensign.v1.ReleaseHoldResponse
-	(*ListIdentitiesRequest)(nil),     // 13: ensign.v1.ListIdentitiesRequest
-	(*ListIdentitiesResponse)(nil),    // 14: ensign.v1.ListIdentitiesResponse
-	(*Identity)(nil),                  // 15: ensign.v1.Identity
-	(*ReadLedgerRequest)(nil),         // 16: ensign.v1.ReadLedgerRequest
-	(*ReadLedgerResponse)(nil),        // 17: ensign.v1.ReadLedgerResponse
-	(*FindEntriesRequest)(nil),        // 18: ensign.v1.FindEntriesRequest
-	(*LedgerEntry)(nil),               // 19: ensign.v1.LedgerEntry
-	(*LedgerCheckpoint)(nil),          // 20: ensign.v1.LedgerCheckpoint
-	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 22: google.protobuf.Timestamp
-	(*Report)(nil),                    // 23: ensign.v1.Report
+	(*Mechanisms)(nil),                // 6: ensign.v1.Mechanisms
+	(*Mechanism)(nil),                 // 7: ensign.v1.Mechanism
+	(*TypeStatus)(nil),                // 8: ensign.v1.TypeStatus
+	(*Rejection)(nil),                 // 9: ensign.v1.Rejection
+	(*Hold)(nil),                      // 10: ensign.v1.Hold
+	(*GetProxyConfigRequest)(nil),     // 11: ensign.v1.GetProxyConfigRequest
+	(*GetProxyConfigResponse)(nil),    // 12: ensign.v1.GetProxyConfigResponse
+	(*ReleaseHoldRequest)(nil),        // 13: ensign.v1.ReleaseHoldRequest
+	(*ReleaseHoldResponse)(nil),       // 14: ensign.v1.ReleaseHoldResponse
+	(*ListIdentitiesRequest)(nil),     // 15: ensign.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),    // 16: ensign.v1.ListIdentitiesResponse
+	(*Identity)(nil),                  // 17: ensign.v1.Identity
+	(*ReadLedgerRequest)(nil),         // 18: ensign.v1.ReadLedgerRequest
+	(*ReadLedgerResponse)(nil),        // 19: ensign.v1.ReadLedgerResponse
+	(*FindEntriesRequest)(nil),        // 20: ensign.v1.FindEntriesRequest
+	(*LedgerEntry)(nil),               // 21: ensign.v1.LedgerEntry
+	(*LedgerCheckpoint)(nil),          // 22: ensign.v1.LedgerCheckpoint
+	(*CutOffRequest)(nil),             // 23: ensign.v1.CutOffRequest
+	(*CutOffResponse)(nil),            // 24: ensign.v1.CutOffResponse
+	(*CutOffAct)(nil),                 // 25: ensign.v1.CutOffAct
+	(*CutOffPlan)(nil),                // 26: ensign.v1.CutOffPlan
+	(*PlannedSVID)(nil),               // 27: ensign.v1.PlannedSVID
+	(*ListCutOffsRequest)(nil),        // 28: ensign.v1.ListCutOffsRequest
+	(*ListCutOffsResponse)(nil),       // 29: ensign.v1.ListCutOffsResponse
+	(*WatchCutOffRequest)(nil),        // 30: ensign.v1.WatchCutOffRequest
+	(*WatchCutOffResponse)(nil),       // 31: ensign.v1.WatchCutOffResponse
+	(*Laggard)(nil),                   // 32: ensign.v1.Laggard
+	(*AuditIdentitiesRequest)(nil),    // 33: ensign.v1.AuditIdentitiesRequest
+	(*AuditIdentitiesResponse)(nil),   // 34: ensign.v1.AuditIdentitiesResponse
+	(*Finding)(nil),                   // 35: ensign.v1.Finding
+	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
+	(*Report)(nil),                    // 38: ensign.v1.Report
 }
 var file_ensign_v1_admin_proto_depIdxs = []int32{
-	21, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	22, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	36, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	37, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	5,  // 2: ensign.v1.ListProxiesResponse.proxies:type_name -> ensign.v1.Proxy
-	8,  // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
-	22, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
-	6,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
-	23, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
-	22, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
-	22, // 8: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
-	7,  // 9: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
-	22, // 10: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
-	0,  // 11: ensign.v1.GetProxyConfigRequest.source:type_name -> ensign.v1.GetProxyConfigRequest.Source
-	8,  // 12: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
-	15, // 13: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
-	22, // 14: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
-	22, // 15: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
-	19, // 16: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
-	20, // 17: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
-	22, // 18: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
-	1,  // 19: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
-	3,  // 20: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
-	9,  // 21: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
-	11, // 22: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
-	13, // 23: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
-	16, // 24: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
-	18, // 25: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
-	2,  // 26: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
-	4,  // 27: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
-	10, // 28: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
-	12, // 29: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
-	14, // 30: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
-	17, // 31: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
-	19, // 32: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
-	26, // [26:33] is the sub-list for method output_type
-	19, // [19:26] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	10, // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
+	37, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
+	8,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
+	38, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
+	37, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
+	6,  // 8: ensign.v1.Proxy.mechanisms:type_name -> ensign.v1.Mechanisms
+	7,  // 9: ensign.v1.Mechanisms.deny:type_name -> ensign.v1.Mechanism
+	7,  // 10: ensign.v1.Mechanisms.crl:type_name -> ensign.v1.Mechanism
+	7,  // 11: ensign.v1.Mechanisms.cut:type_name -> ensign.v1.Mechanism
+	37, // 12: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
+	9,  // 13: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
+	37, // 14: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	0,  // 15: ensign.v1.GetProxyConfigRequest.source:type_name -> ensign.v1.GetProxyConfigRequest.Source
+	10, // 16: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
+	17, // 17: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
+	37, // 18: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
+	37, // 19: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
+	21, // 20: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
+	22, // 21: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
+	37, // 22: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
+	25, // 23: ensign.v1.CutOffResponse.act:type_name -> ensign.v1.CutOffAct
+	26, // 24: ensign.v1.CutOffResponse.plan:type_name -> ensign.v1.CutOffPlan
+	37, // 25: ensign.v1.CutOffAct.time:type_name -> google.protobuf.Timestamp
+	27, // 26: ensign.v1.CutOffPlan.svids:type_name -> ensign.v1.PlannedSVID
+	37, // 27: ensign.v1.PlannedSVID.issued_at:type_name -> google.protobuf.Timestamp
+	37, // 28: ensign.v1.PlannedSVID.expires_at:type_name -> google.protobuf.Timestamp
+	25, // 29: ensign.v1.ListCutOffsResponse.acts:type_name -> ensign.v1.CutOffAct
+	32, // 30: ensign.v1.WatchCutOffResponse.laggards:type_name -> ensign.v1.Laggard
+	35, // 31: ensign.v1.AuditIdentitiesResponse.findings:type_name -> ensign.v1.Finding
+	37, // 32: ensign.v1.Finding.at:type_name -> google.protobuf.Timestamp
+	1,  // 33: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
+	3,  // 34: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
+	11, // 35: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
+	13, // 36: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
+	15, // 37: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
+	18, // 38: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
+	20, // 39: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
+	23, // 40: ensign.v1.AdminService.CutOff:input_type -> ensign.v1.CutOffRequest
+	28, // 41: ensign.v1.AdminService.ListCutOffs:input_type -> ensign.v1.ListCutOffsRequest
+	30, // 42: ensign.v1.AdminService.WatchCutOff:input_type -> ensign.v1.WatchCutOffRequest
+	33, // 43: ensign.v1.AdminService.AuditIdentities:input_type -> ensign.v1.AuditIdentitiesRequest
+	2,  // 44: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
+	4,  // 45: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
+	12, // 46: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
+	14, // 47: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
+	16, // 48: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
+	19, // 49: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
+	21, // 50: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
+	24, // 51: ensign.v1.AdminService.CutOff:output_type -> ensign.v1.CutOffResponse
+	29, // 52: ensign.v1.AdminService.ListCutOffs:output_type -> ensign.v1.ListCutOffsResponse
+	31, // 53: ensign.v1.AdminService.WatchCutOff:output_type -> ensign.v1.WatchCutOffResponse
+	34, // 54: ensign.v1.AdminService.AuditIdentities:output_type -> ensign.v1.AuditIdentitiesResponse
+	44, // [44:55] is the sub-list for method output_type
+	33, // [33:44] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_admin_proto_init() }
@@ -1555,7 +2821,7 @@ func file_ensign_v1_admin_proto_init() {
 		return
 	}
 	file_ensign_v1_agent_proto_init()
-	file_ensign_v1_admin_proto_msgTypes[16].OneofWrappers = []any{
+	file_ensign_v1_admin_proto_msgTypes[18].OneofWrappers = []any{
 		(*ReadLedgerResponse_Entry)(nil),
 		(*ReadLedgerResponse_Checkpoint)(nil),
 	}
@@ -1565,7 +2831,7 @@ func file_ensign_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_admin_proto_rawDesc), len(file_ensign_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

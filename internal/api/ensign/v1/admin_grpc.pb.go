@@ -19,13 +19,17 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	AdminService_CreateToken_FullMethodName    = "/ensign.v1.AdminService/CreateToken"
-	AdminService_ListProxies_FullMethodName    = "/ensign.v1.AdminService/ListProxies"
-	AdminService_GetProxyConfig_FullMethodName = "/ensign.v1.AdminService/GetProxyConfig"
-	AdminService_ReleaseHold_FullMethodName    = "/ensign.v1.AdminService/ReleaseHold"
-	AdminService_ListIdentities_FullMethodName = "/ensign.v1.AdminService/ListIdentities"
-	AdminService_ReadLedger_FullMethodName     = "/ensign.v1.AdminService/ReadLedger"
-	AdminService_FindEntries_FullMethodName    = "/ensign.v1.AdminService/FindEntries"
+	AdminService_CreateToken_FullMethodName     = "/ensign.v1.AdminService/CreateToken"
+	AdminService_ListProxies_FullMethodName     = "/ensign.v1.AdminService/ListProxies"
+	AdminService_GetProxyConfig_FullMethodName  = "/ensign.v1.AdminService/GetProxyConfig"
+	AdminService_ReleaseHold_FullMethodName     = "/ensign.v1.AdminService/ReleaseHold"
+	AdminService_ListIdentities_FullMethodName  = "/ensign.v1.AdminService/ListIdentities"
+	AdminService_ReadLedger_FullMethodName      = "/ensign.v1.AdminService/ReadLedger"
+	AdminService_FindEntries_FullMethodName     = "/ensign.v1.AdminService/FindEntries"
+	AdminService_CutOff_FullMethodName          = "/ensign.v1.AdminService/CutOff"
+	AdminService_ListCutOffs_FullMethodName     = "/ensign.v1.AdminService/ListCutOffs"
+	AdminService_WatchCutOff_FullMethodName     = "/ensign.v1.AdminService/WatchCutOff"
+	AdminService_AuditIdentities_FullMethodName = "/ensign.v1.AdminService/AuditIdentities"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -47,6 +51,14 @@ type AdminServiceClient interface {
 	ReadLedger(ctx context.Context, in *ReadLedgerRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLedgerResponse], error)
 	// Streams the newest entries that match, oldest first, along an index.
 	FindEntries(ctx context.Context, in *FindEntriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LedgerEntry], error)
+	// Cuts off, or lets back in; with plan it only says what that would hit.
+	CutOff(ctx context.Context, in *CutOffRequest, opts ...grpc.CallOption) (*CutOffResponse, error)
+	// What is cut off now.
+	ListCutOffs(ctx context.Context, in *ListCutOffsRequest, opts ...grpc.CallOption) (*ListCutOffsResponse, error)
+	// Streams how far the mesh obeys, at once and with every change, until all do.
+	WatchCutOff(ctx context.Context, in *WatchCutOffRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCutOffResponse], error)
+	// Holds what is issued, what is served and what was seen against the record.
+	AuditIdentities(ctx context.Context, in *AuditIdentitiesRequest, opts ...grpc.CallOption) (*AuditIdentitiesResponse, error)
 }
 
 type adminServiceClient struct {
@@ -154,6 +166,55 @@ func (c *adminServiceClient) FindEntries(ctx context.Context, in *FindEntriesReq
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_FindEntriesClient = grpc.ServerStreamingClient[LedgerEntry]
 
+func (c *adminServiceClient) CutOff(ctx context.Context, in *CutOffRequest, opts ...grpc.CallOption) (*CutOffResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CutOffResponse)
+	err := c.cc.Invoke(ctx, AdminService_CutOff_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) ListCutOffs(ctx context.Context, in *ListCutOffsRequest, opts ...grpc.CallOption) (*ListCutOffsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListCutOffsResponse)
+	err := c.cc.Invoke(ctx, AdminService_ListCutOffs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WatchCutOff(ctx context.Context, in *WatchCutOffRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCutOffResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[3], AdminService_WatchCutOff_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[WatchCutOffRequest, WatchCutOffResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchCutOffClient = grpc.ServerStreamingClient[WatchCutOffResponse]
+
+func (c *adminServiceClient) AuditIdentities(ctx context.Context, in *AuditIdentitiesRequest, opts ...grpc.CallOption) (*AuditIdentitiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AuditIdentitiesResponse)
+	err := c.cc.Invoke(ctx, AdminService_AuditIdentities_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -173,6 +234,14 @@ type AdminServiceServer interface {
 	ReadLedger(*ReadLedgerRequest, grpc.ServerStreamingServer[ReadLedgerResponse]) error
 	// Streams the newest entries that match, oldest first, along an index.
 	FindEntries(*FindEntriesRequest, grpc.ServerStreamingServer[LedgerEntry]) error
+	// Cuts off, or lets back in; with plan it only says what that would hit.
+	CutOff(context.Context, *CutOffRequest) (*CutOffResponse, error)
+	// What is cut off now.
+	ListCutOffs(context.Context, *ListCutOffsRequest) (*ListCutOffsResponse, error)
+	// Streams how far the mesh obeys, at once and with every change, until all do.
+	WatchCutOff(*WatchCutOffRequest, grpc.ServerStreamingServer[WatchCutOffResponse]) error
+	// Holds what is issued, what is served and what was seen against the record.
+	AuditIdentities(context.Context, *AuditIdentitiesRequest) (*AuditIdentitiesResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -203,6 +272,18 @@ func (UnimplementedAdminServiceServer) ReadLedger(*ReadLedgerRequest, grpc.Serve
 }
 func (UnimplementedAdminServiceServer) FindEntries(*FindEntriesRequest, grpc.ServerStreamingServer[LedgerEntry]) error {
 	return status.Errorf(codes.Unimplemented, "method FindEntries not implemented")
+}
+func (UnimplementedAdminServiceServer) CutOff(context.Context, *CutOffRequest) (*CutOffResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CutOff not implemented")
+}
+func (UnimplementedAdminServiceServer) ListCutOffs(context.Context, *ListCutOffsRequest) (*ListCutOffsResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method ListCutOffs not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchCutOff(*WatchCutOffRequest, grpc.ServerStreamingServer[WatchCutOffResponse]) error {
+	return status.Errorf(codes.Unimplemented, "method WatchCutOff not implemented")
+}
+func (UnimplementedAdminServiceServer) AuditIdentities(context.Context, *AuditIdentitiesRequest) (*AuditIdentitiesResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method AuditIdentities not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -330,6 +411,71 @@ func _AdminService_FindEntries_Handler(srv interface{}, stream grpc.ServerStream
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AdminService_FindEntriesServer = grpc.ServerStreamingServer[LedgerEntry]
 
+func _AdminService_CutOff_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CutOffRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).CutOff(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_CutOff_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).CutOff(ctx, req.(*CutOffRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_ListCutOffs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListCutOffsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).ListCutOffs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_ListCutOffs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).ListCutOffs(ctx, req.(*ListCutOffsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WatchCutOff_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(WatchCutOffRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchCutOff(m, &grpc.GenericServerStream[WatchCutOffRequest, WatchCutOffResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchCutOffServer = grpc.ServerStreamingServer[WatchCutOffResponse]
+
+func _AdminService_AuditIdentities_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AuditIdentitiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).AuditIdentities(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_AuditIdentities_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).AuditIdentities(ctx, req.(*AuditIdentitiesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -353,6 +499,18 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "ListIdentities",
 			Handler:    _AdminService_ListIdentities_Handler,
 		},
+		{
+			MethodName: "CutOff",
+			Handler:    _AdminService_CutOff_Handler,
+		},
+		{
+			MethodName: "ListCutOffs",
+			Handler:    _AdminService_ListCutOffs_Handler,
+		},
+		{
+			MethodName: "AuditIdentities",
+			Handler:    _AdminService_AuditIdentities_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -368,6 +526,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "FindEntries",
 			Handler:       _AdminService_FindEntries_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchCutOff",
+			Handler:       _AdminService_WatchCutOff_Handler,
 			ServerStreams: true,
 		},
 	},

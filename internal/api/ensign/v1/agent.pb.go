@@ -25,6 +25,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// CutMethod is how an agent ends one connection of its Envoy.
+type CutMethod int32
+
+const (
+	CutMethod_CUT_METHOD_UNSPECIFIED CutMethod = 0
+	// shutdown(2) on a copy of Envoy's socket (pidfd_getfd).
+	CutMethod_CUT_METHOD_PIDFD CutMethod = 1
+	// The kernel destroys the socket (SOCK_DESTROY, needs CAP_NET_ADMIN).
+	CutMethod_CUT_METHOD_SOCK_DESTROY CutMethod = 2
+	// The agent may do neither: the control plane replaces the filter chains, which
+	// ends every connection on them within Envoy's drain time.
+	CutMethod_CUT_METHOD_DRAIN CutMethod = 3
+	// There is no Envoy beside this agent.
+	CutMethod_CUT_METHOD_NONE CutMethod = 4
+)
+
+// Enum value maps for CutMethod.
+var (
+	CutMethod_name = map[int32]string{
+		0: "CUT_METHOD_UNSPECIFIED",
+		1: "CUT_METHOD_PIDFD",
+		2: "CUT_METHOD_SOCK_DESTROY",
+		3: "CUT_METHOD_DRAIN",
+		4: "CUT_METHOD_NONE",
+	}
+	CutMethod_value = map[string]int32{
+		"CUT_METHOD_UNSPECIFIED":  0,
+		"CUT_METHOD_PIDFD":        1,
+		"CUT_METHOD_SOCK_DESTROY": 2,
+		"CUT_METHOD_DRAIN":        3,
+		"CUT_METHOD_NONE":         4,
+	}
+)
+
+func (x CutMethod) Enum() *CutMethod {
+	p := new(CutMethod)
+	*p = x
+	return p
+}
+
+func (x CutMethod) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (CutMethod) Descriptor() protoreflect.EnumDescriptor {
+	return file_ensign_v1_agent_proto_enumTypes[0].Descriptor()
+}
+
+func (CutMethod) Type() protoreflect.EnumType {
+	return &file_ensign_v1_agent_proto_enumTypes[0]
+}
+
+func (x CutMethod) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use CutMethod.Descriptor instead.
+func (CutMethod) EnumDescriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
 type EnvoyPage int32
 
 const (
@@ -64,11 +125,11 @@ func (x EnvoyPage) String() string {
 }
 
 func (EnvoyPage) Descriptor() protoreflect.EnumDescriptor {
-	return file_ensign_v1_agent_proto_enumTypes[0].Descriptor()
+	return file_ensign_v1_agent_proto_enumTypes[1].Descriptor()
 }
 
 func (EnvoyPage) Type() protoreflect.EnumType {
-	return &file_ensign_v1_agent_proto_enumTypes[0]
+	return &file_ensign_v1_agent_proto_enumTypes[1]
 }
 
 func (x EnvoyPage) Number() protoreflect.EnumNumber {
@@ -77,7 +138,7 @@ func (x EnvoyPage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EnvoyPage.Descriptor instead.
 func (EnvoyPage) EnumDescriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{1}
 }
 
 type ConnectRequest struct {
@@ -86,6 +147,7 @@ type ConnectRequest struct {
 	//
 	//	*ConnectRequest_Report
 	//	*ConnectRequest_Answer
+	//	*ConnectRequest_Sightings
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -146,6 +208,15 @@ func (x *ConnectRequest) GetAnswer() *EnvoyAnswer {
 	return nil
 }
 
+func (x *ConnectRequest) GetSightings() *Sightings {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Sightings); ok {
+			return x.Sightings
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -158,9 +229,15 @@ type ConnectRequest_Answer struct {
 	Answer *EnvoyAnswer `protobuf:"bytes,2,opt,name=answer,proto3,oneof"`
 }
 
+type ConnectRequest_Sightings struct {
+	Sightings *Sightings `protobuf:"bytes,3,opt,name=sightings,proto3,oneof"`
+}
+
 func (*ConnectRequest_Report) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Answer) isConnectRequest_Message() {}
+
+func (*ConnectRequest_Sightings) isConnectRequest_Message() {}
 
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -168,6 +245,7 @@ type ConnectResponse struct {
 	//
 	//	*ConnectResponse_Stored
 	//	*ConnectResponse_Query
+	//	*ConnectResponse_CutOff
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,6 +306,15 @@ func (x *ConnectResponse) GetQuery() *EnvoyQuery {
 	return nil
 }
 
+func (x *ConnectResponse) GetCutOff() *CutOff {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_CutOff); ok {
+			return x.CutOff
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -240,9 +327,16 @@ type ConnectResponse_Query struct {
 	Query *EnvoyQuery `protobuf:"bytes,2,opt,name=query,proto3,oneof"`
 }
 
+type ConnectResponse_CutOff struct {
+	// Sent first on every stream, and again whenever it changes.
+	CutOff *CutOff `protobuf:"bytes,3,opt,name=cut_off,json=cutOff,proto3,oneof"`
+}
+
 func (*ConnectResponse_Stored) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Query) isConnectResponse_Message() {}
+
+func (*ConnectResponse_CutOff) isConnectResponse_Message() {}
 
 // Report is the whole of what one agent knows about its Envoy. A later report
 // of the same workload replaces an earlier one.
@@ -262,7 +356,12 @@ type Report struct {
 	// The agent's clock when it wrote this report.
 	Clock *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=clock,proto3" json:"clock,omitempty"`
 	// The last secret that Envoy refused, with its reason. Empty: none since the last ACK.
-	SecretError   string `protobuf:"bytes,7,opt,name=secret_error,json=secretError,proto3" json:"secret_error,omitempty"`
+	SecretError string `protobuf:"bytes,7,opt,name=secret_error,json=secretError,proto3" json:"secret_error,omitempty"`
+	// How far the agent and its Envoy follow the last CutOff. Unset before the first.
+	Obedience *Obedience `protobuf:"bytes,8,opt,name=obedience,proto3" json:"obedience,omitempty"`
+	// The newest checkpoint of the ledger that the agent has proven to grow from the
+	// one that it kept before. Unset before the first.
+	Ledger        *LedgerSeen `protobuf:"bytes,9,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -346,6 +445,571 @@ func (x *Report) GetSecretError() string {
 	return ""
 }
 
+func (x *Report) GetObedience() *Obedience {
+	if x != nil {
+		return x.Obedience
+	}
+	return nil
+}
+
+func (x *Report) GetLedger() *LedgerSeen {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+// CutOff is the whole of what is cut off now; a later one replaces it.
+type CutOff struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts up with every revocation, quarantine and release. 0: there never was one.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Whose connections are to be ended, inbound and outbound.
+	Certificates []*CutCertificate `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	// SPIFFE IDs in quarantine: all their connections end, whatever certificate they show.
+	Identities []string `protobuf:"bytes,3,rep,name=identities,proto3" json:"identities,omitempty"`
+	// Issuers whose key is not to be believed any more: connections of all their leaves end.
+	Issuers []*CutIssuer `protobuf:"bytes,4,rep,name=issuers,proto3" json:"issuers,omitempty"`
+	// What Envoy is to check peers against: DER of one CRL for each issuer that has
+	// live leaves. Empty: no CRL is in force. Never some of them only.
+	Crls [][]byte `protobuf:"bytes,5,rep,name=crls,proto3" json:"crls,omitempty"`
+	// Counts up with every change of crls.
+	CrlRevision uint64 `protobuf:"varint,6,opt,name=crl_revision,json=crlRevision,proto3" json:"crl_revision,omitempty"`
+	// Destination ports of this pod on which a TCP connection gets its upstream, and its
+	// first log record, only with the client's first byte.
+	SilentPorts   []uint32 `protobuf:"varint,7,rep,packed,name=silent_ports,json=silentPorts,proto3" json:"silent_ports,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutOff) Reset() {
+	*x = CutOff{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutOff) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutOff) ProtoMessage() {}
+
+func (x *CutOff) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutOff.ProtoReflect.Descriptor instead.
+func (*CutOff) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *CutOff) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *CutOff) GetCertificates() []*CutCertificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *CutOff) GetIdentities() []string {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *CutOff) GetIssuers() []*CutIssuer {
+	if x != nil {
+		return x.Issuers
+	}
+	return nil
+}
+
+func (x *CutOff) GetCrls() [][]byte {
+	if x != nil {
+		return x.Crls
+	}
+	return nil
+}
+
+func (x *CutOff) GetCrlRevision() uint64 {
+	if x != nil {
+		return x.CrlRevision
+	}
+	return 0
+}
+
+func (x *CutOff) GetSilentPorts() []uint32 {
+	if x != nil {
+		return x.SilentPorts
+	}
+	return nil
+}
+
+// CutCertificate names one certificate in all the ways that Envoy's logs may.
+type CutCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the DER and serial, lower-case hex.
+	Fingerprint  string `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Serial       string `protobuf:"bytes,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	SpiffeId     string `protobuf:"bytes,3,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	IssuerSerial string `protobuf:"bytes,4,opt,name=issuer_serial,json=issuerSerial,proto3" json:"issuer_serial,omitempty"`
+	// RFC 2253, as Envoy prints it.
+	IssuerSubject string                 `protobuf:"bytes,5,opt,name=issuer_subject,json=issuerSubject,proto3" json:"issuer_subject,omitempty"`
+	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutCertificate) Reset() {
+	*x = CutCertificate{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutCertificate) ProtoMessage() {}
+
+func (x *CutCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutCertificate.ProtoReflect.Descriptor instead.
+func (*CutCertificate) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *CutCertificate) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *CutCertificate) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *CutCertificate) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *CutCertificate) GetIssuerSerial() string {
+	if x != nil {
+		return x.IssuerSerial
+	}
+	return ""
+}
+
+func (x *CutCertificate) GetIssuerSubject() string {
+	if x != nil {
+		return x.IssuerSubject
+	}
+	return ""
+}
+
+func (x *CutCertificate) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *CutCertificate) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+type CutIssuer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Serial        string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CutIssuer) Reset() {
+	*x = CutIssuer{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CutIssuer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CutIssuer) ProtoMessage() {}
+
+func (x *CutIssuer) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CutIssuer.ProtoReflect.Descriptor instead.
+func (*CutIssuer) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *CutIssuer) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *CutIssuer) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+type Obedience struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The CutOff that the connections were last held against.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The crl_revision that Envoy has acknowledged with the bundle.
+	CrlRevision uint64    `protobuf:"varint,2,opt,name=crl_revision,json=crlRevision,proto3" json:"crl_revision,omitempty"`
+	Method      CutMethod `protobuf:"varint,3,opt,name=method,proto3,enum=ensign.v1.CutMethod" json:"method,omitempty"`
+	// Connections that are to end and are still open.
+	Open uint32 `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
+	// Connections ended since the agent started.
+	Cut uint64 `protobuf:"varint,5,opt,name=cut,proto3" json:"cut,omitempty"`
+	// Why a connection could not be ended, or a CRL was not taken over. Empty: nothing is wrong.
+	Error         string `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Obedience) Reset() {
+	*x = Obedience{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Obedience) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Obedience) ProtoMessage() {}
+
+func (x *Obedience) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Obedience.ProtoReflect.Descriptor instead.
+func (*Obedience) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Obedience) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Obedience) GetCrlRevision() uint64 {
+	if x != nil {
+		return x.CrlRevision
+	}
+	return 0
+}
+
+func (x *Obedience) GetMethod() CutMethod {
+	if x != nil {
+		return x.Method
+	}
+	return CutMethod_CUT_METHOD_UNSPECIFIED
+}
+
+func (x *Obedience) GetOpen() uint32 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *Obedience) GetCut() uint64 {
+	if x != nil {
+		return x.Cut
+	}
+	return 0
+}
+
+func (x *Obedience) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type LedgerSeen struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Size  uint64                 `protobuf:"varint,1,opt,name=size,proto3" json:"size,omitempty"`
+	// Root of the Merkle tree, 32 bytes.
+	Root []byte `protobuf:"bytes,2,opt,name=root,proto3" json:"root,omitempty"`
+	// The note that contradicts the kept one, and why; empty while the log only grows.
+	// Kept until the agent's memory of the log is removed by hand.
+	Fork          string `protobuf:"bytes,3,opt,name=fork,proto3" json:"fork,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerSeen) Reset() {
+	*x = LedgerSeen{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerSeen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerSeen) ProtoMessage() {}
+
+func (x *LedgerSeen) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerSeen.ProtoReflect.Descriptor instead.
+func (*LedgerSeen) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LedgerSeen) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *LedgerSeen) GetRoot() []byte {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *LedgerSeen) GetFork() string {
+	if x != nil {
+		return x.Fork
+	}
+	return ""
+}
+
+// Sightings are peers whose certificates this Envoy met, sampled: every certificate
+// that is new to the agent, and again at most once in ten minutes.
+type Sightings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sightings     []*Sighting            `protobuf:"bytes,1,rep,name=sightings,proto3" json:"sightings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sightings) Reset() {
+	*x = Sightings{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sightings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sightings) ProtoMessage() {}
+
+func (x *Sightings) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sightings.ProtoReflect.Descriptor instead.
+func (*Sightings) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Sightings) GetSightings() []*Sighting {
+	if x != nil {
+		return x.Sightings
+	}
+	return nil
+}
+
+type Sighting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the peer's certificate, lower-case hex. Empty on the client's side,
+	// where Envoy does not tell it.
+	Fingerprint string `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	SpiffeId    string `protobuf:"bytes,2,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// Lower-case hex; empty on the client's side.
+	Serial        string                 `protobuf:"bytes,3,opt,name=serial,proto3" json:"serial,omitempty"`
+	IssuerSubject string                 `protobuf:"bytes,4,opt,name=issuer_subject,json=issuerSubject,proto3" json:"issuer_subject,omitempty"`
+	NotBefore     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	SeenAt        *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=seen_at,json=seenAt,proto3" json:"seen_at,omitempty"`
+	// The peer was a client of this pod; false: a server.
+	Inbound       bool `protobuf:"varint,8,opt,name=inbound,proto3" json:"inbound,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sighting) Reset() {
+	*x = Sighting{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sighting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sighting) ProtoMessage() {}
+
+func (x *Sighting) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
+func (*Sighting) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Sighting) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Sighting) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *Sighting) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Sighting) GetIssuerSubject() string {
+	if x != nil {
+		return x.IssuerSubject
+	}
+	return ""
+}
+
+func (x *Sighting) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Sighting) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Sighting) GetSeenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenAt
+	}
+	return nil
+}
+
+func (x *Sighting) GetInbound() bool {
+	if x != nil {
+		return x.Inbound
+	}
+	return false
+}
+
 type SecretState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Serial of the SVID in the acknowledged `default` secret, lower-case hex.
@@ -361,7 +1025,7 @@ type SecretState struct {
 
 func (x *SecretState) Reset() {
 	*x = SecretState{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	mi := &file_ensign_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +1037,7 @@ func (x *SecretState) String() string {
 func (*SecretState) ProtoMessage() {}
 
 func (x *SecretState) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	mi := &file_ensign_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +1050,7 @@ func (x *SecretState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretState.ProtoReflect.Descriptor instead.
 func (*SecretState) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SecretState) GetSerial() string {
@@ -420,14 +1084,16 @@ func (x *SecretState) GetAcknowledgedAt() *timestamppb.Timestamp {
 type ReportStored struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The report with this sequence is durable.
-	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The ledger now, proven to have grown from the size in the report.
+	Ledger        *LedgerProof `protobuf:"bytes,2,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReportStored) Reset() {
 	*x = ReportStored{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	mi := &file_ensign_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -439,7 +1105,7 @@ func (x *ReportStored) String() string {
 func (*ReportStored) ProtoMessage() {}
 
 func (x *ReportStored) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	mi := &file_ensign_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -452,7 +1118,7 @@ func (x *ReportStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStored.ProtoReflect.Descriptor instead.
 func (*ReportStored) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReportStored) GetSequence() uint64 {
@@ -460,6 +1126,84 @@ func (x *ReportStored) GetSequence() uint64 {
 		return x.Sequence
 	}
 	return 0
+}
+
+func (x *ReportStored) GetLedger() *LedgerProof {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+type LedgerProof struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// C2SP signed checkpoint, and the key that it is signed with. Empty while the log is.
+	Note        string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
+	VerifierKey string `protobuf:"bytes,2,opt,name=verifier_key,json=verifierKey,proto3" json:"verifier_key,omitempty"`
+	// Proof of consistency (RFC 6962 section 2.1.2) from `from` to the note's size:
+	// hashes of 32 bytes. Empty if from is 0 or the note's own size.
+	From          uint64   `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`
+	Consistency   [][]byte `protobuf:"bytes,4,rep,name=consistency,proto3" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerProof) Reset() {
+	*x = LedgerProof{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerProof) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerProof) ProtoMessage() {}
+
+func (x *LedgerProof) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerProof.ProtoReflect.Descriptor instead.
+func (*LedgerProof) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *LedgerProof) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *LedgerProof) GetVerifierKey() string {
+	if x != nil {
+		return x.VerifierKey
+	}
+	return ""
+}
+
+func (x *LedgerProof) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *LedgerProof) GetConsistency() [][]byte {
+	if x != nil {
+		return x.Consistency
+	}
+	return nil
 }
 
 // EnvoyQuery asks for one page of Envoy's admin port. The agent answers only
@@ -474,7 +1218,7 @@ type EnvoyQuery struct {
 
 func (x *EnvoyQuery) Reset() {
 	*x = EnvoyQuery{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	mi := &file_ensign_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -486,7 +1230,7 @@ func (x *EnvoyQuery) String() string {
 func (*EnvoyQuery) ProtoMessage() {}
 
 func (x *EnvoyQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	mi := &file_ensign_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -499,7 +1243,7 @@ func (x *EnvoyQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvoyQuery.ProtoReflect.Descriptor instead.
 func (*EnvoyQuery) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *EnvoyQuery) GetId() uint64 {
@@ -530,7 +1274,7 @@ type EnvoyAnswer struct {
 
 func (x *EnvoyAnswer) Reset() {
 	*x = EnvoyAnswer{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	mi := &file_ensign_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +1286,7 @@ func (x *EnvoyAnswer) String() string {
 func (*EnvoyAnswer) ProtoMessage() {}
 
 func (x *EnvoyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	mi := &file_ensign_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +1299,7 @@ func (x *EnvoyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvoyAnswer.ProtoReflect.Descriptor instead.
 func (*EnvoyAnswer) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EnvoyAnswer) GetId() uint64 {
@@ -590,15 +1334,17 @@ var File_ensign_v1_agent_proto protoreflect.FileDescriptor
 
 const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x15ensign/v1/agent.proto\x12\tensign.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"z\n" +
+	"\x15ensign/v1/agent.proto\x12\tensign.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n" +
 	"\x0eConnectRequest\x12+\n" +
 	"\x06report\x18\x01 \x01(\v2\x11.ensign.v1.ReportH\x00R\x06report\x120\n" +
-	"\x06answer\x18\x02 \x01(\v2\x16.ensign.v1.EnvoyAnswerH\x00R\x06answerB\t\n" +
-	"\amessage\"~\n" +
+	"\x06answer\x18\x02 \x01(\v2\x16.ensign.v1.EnvoyAnswerH\x00R\x06answer\x124\n" +
+	"\tsightings\x18\x03 \x01(\v2\x14.ensign.v1.SightingsH\x00R\tsightingsB\t\n" +
+	"\amessage\"\xac\x01\n" +
 	"\x0fConnectResponse\x121\n" +
 	"\x06stored\x18\x01 \x01(\v2\x17.ensign.v1.ReportStoredH\x00R\x06stored\x12-\n" +
-	"\x05query\x18\x02 \x01(\v2\x15.ensign.v1.EnvoyQueryH\x00R\x05queryB\t\n" +
-	"\amessage\"\xa4\x02\n" +
+	"\x05query\x18\x02 \x01(\v2\x15.ensign.v1.EnvoyQueryH\x00R\x05query\x12,\n" +
+	"\acut_off\x18\x03 \x01(\v2\x11.ensign.v1.CutOffH\x00R\x06cutOffB\t\n" +
+	"\amessage\"\x87\x03\n" +
 	"\x06Report\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12:\n" +
@@ -606,14 +1352,68 @@ const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\x13served_fingerprints\x18\x04 \x03(\tR\x12servedFingerprints\x12#\n" +
 	"\renvoy_version\x18\x05 \x01(\tR\fenvoyVersion\x120\n" +
 	"\x05clock\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12!\n" +
-	"\fsecret_error\x18\a \x01(\tR\vsecretError\"\xa4\x01\n" +
+	"\fsecret_error\x18\a \x01(\tR\vsecretError\x122\n" +
+	"\tobedience\x18\b \x01(\v2\x14.ensign.v1.ObedienceR\tobedience\x12-\n" +
+	"\x06ledger\x18\t \x01(\v2\x15.ensign.v1.LedgerSeenR\x06ledger\"\x8d\x02\n" +
+	"\x06CutOff\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12=\n" +
+	"\fcertificates\x18\x02 \x03(\v2\x19.ensign.v1.CutCertificateR\fcertificates\x12\x1e\n" +
+	"\n" +
+	"identities\x18\x03 \x03(\tR\n" +
+	"identities\x12.\n" +
+	"\aissuers\x18\x04 \x03(\v2\x14.ensign.v1.CutIssuerR\aissuers\x12\x12\n" +
+	"\x04crls\x18\x05 \x03(\fR\x04crls\x12!\n" +
+	"\fcrl_revision\x18\x06 \x01(\x04R\vcrlRevision\x12!\n" +
+	"\fsilent_ports\x18\a \x03(\rR\vsilentPorts\"\xa7\x02\n" +
+	"\x0eCutCertificate\x12 \n" +
+	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\tR\x06serial\x12\x1b\n" +
+	"\tspiffe_id\x18\x03 \x01(\tR\bspiffeId\x12#\n" +
+	"\rissuer_serial\x18\x04 \x01(\tR\fissuerSerial\x12%\n" +
+	"\x0eissuer_subject\x18\x05 \x01(\tR\rissuerSubject\x129\n" +
+	"\n" +
+	"not_before\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\"=\n" +
+	"\tCutIssuer\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\"\xb4\x01\n" +
+	"\tObedience\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12!\n" +
+	"\fcrl_revision\x18\x02 \x01(\x04R\vcrlRevision\x12,\n" +
+	"\x06method\x18\x03 \x01(\x0e2\x14.ensign.v1.CutMethodR\x06method\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\rR\x04open\x12\x10\n" +
+	"\x03cut\x18\x05 \x01(\x04R\x03cut\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"H\n" +
+	"\n" +
+	"LedgerSeen\x12\x12\n" +
+	"\x04size\x18\x01 \x01(\x04R\x04size\x12\x12\n" +
+	"\x04root\x18\x02 \x01(\fR\x04root\x12\x12\n" +
+	"\x04fork\x18\x03 \x01(\tR\x04fork\">\n" +
+	"\tSightings\x121\n" +
+	"\tsightings\x18\x01 \x03(\v2\x13.ensign.v1.SightingR\tsightings\"\xcb\x02\n" +
+	"\bSighting\x12 \n" +
+	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x1b\n" +
+	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x16\n" +
+	"\x06serial\x18\x03 \x01(\tR\x06serial\x12%\n" +
+	"\x0eissuer_subject\x18\x04 \x01(\tR\rissuerSubject\x129\n" +
+	"\n" +
+	"not_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x123\n" +
+	"\aseen_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x06seenAt\x12\x18\n" +
+	"\ainbound\x18\b \x01(\bR\ainbound\"\xa4\x01\n" +
 	"\vSecretState\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x12\x16\n" +
 	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x12C\n" +
-	"\x0facknowledged_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\"*\n" +
+	"\x0facknowledged_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt\"Z\n" +
 	"\fReportStored\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\"F\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12.\n" +
+	"\x06ledger\x18\x02 \x01(\v2\x16.ensign.v1.LedgerProofR\x06ledger\"z\n" +
+	"\vLedgerProof\x12\x12\n" +
+	"\x04note\x18\x01 \x01(\tR\x04note\x12!\n" +
+	"\fverifier_key\x18\x02 \x01(\tR\vverifierKey\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\x12 \n" +
+	"\vconsistency\x18\x04 \x03(\fR\vconsistency\"F\n" +
 	"\n" +
 	"EnvoyQuery\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
@@ -622,7 +1422,13 @@ const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\fR\x05chunk\x12\x12\n" +
 	"\x04last\x18\x03 \x01(\bR\x04last\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error*\x8b\x01\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error*\x85\x01\n" +
+	"\tCutMethod\x12\x1a\n" +
+	"\x16CUT_METHOD_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CUT_METHOD_PIDFD\x10\x01\x12\x1b\n" +
+	"\x17CUT_METHOD_SOCK_DESTROY\x10\x02\x12\x14\n" +
+	"\x10CUT_METHOD_DRAIN\x10\x03\x12\x13\n" +
+	"\x0fCUT_METHOD_NONE\x10\x04*\x8b\x01\n" +
 	"\tEnvoyPage\x12\x1a\n" +
 	"\x16ENVOY_PAGE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16ENVOY_PAGE_CONFIG_DUMP\x10\x01\x12\x14\n" +
@@ -644,35 +1450,58 @@ func file_ensign_v1_agent_proto_rawDescGZIP() []byte {
 	return file_ensign_v1_agent_proto_rawDescData
 }
 
-var file_ensign_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ensign_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_ensign_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ensign_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_ensign_v1_agent_proto_goTypes = []any{
-	(EnvoyPage)(0),                // 0: ensign.v1.EnvoyPage
-	(*ConnectRequest)(nil),        // 1: ensign.v1.ConnectRequest
-	(*ConnectResponse)(nil),       // 2: ensign.v1.ConnectResponse
-	(*Report)(nil),                // 3: ensign.v1.Report
-	(*SecretState)(nil),           // 4: ensign.v1.SecretState
-	(*ReportStored)(nil),          // 5: ensign.v1.ReportStored
-	(*EnvoyQuery)(nil),            // 6: ensign.v1.EnvoyQuery
-	(*EnvoyAnswer)(nil),           // 7: ensign.v1.EnvoyAnswer
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(CutMethod)(0),                // 0: ensign.v1.CutMethod
+	(EnvoyPage)(0),                // 1: ensign.v1.EnvoyPage
+	(*ConnectRequest)(nil),        // 2: ensign.v1.ConnectRequest
+	(*ConnectResponse)(nil),       // 3: ensign.v1.ConnectResponse
+	(*Report)(nil),                // 4: ensign.v1.Report
+	(*CutOff)(nil),                // 5: ensign.v1.CutOff
+	(*CutCertificate)(nil),        // 6: ensign.v1.CutCertificate
+	(*CutIssuer)(nil),             // 7: ensign.v1.CutIssuer
+	(*Obedience)(nil),             // 8: ensign.v1.Obedience
+	(*LedgerSeen)(nil),            // 9: ensign.v1.LedgerSeen
+	(*Sightings)(nil),             // 10: ensign.v1.Sightings
+	(*Sighting)(nil),              // 11: ensign.v1.Sighting
+	(*SecretState)(nil),           // 12: ensign.v1.SecretState
+	(*ReportStored)(nil),          // 13: ensign.v1.ReportStored
+	(*LedgerProof)(nil),           // 14: ensign.v1.LedgerProof
+	(*EnvoyQuery)(nil),            // 15: ensign.v1.EnvoyQuery
+	(*EnvoyAnswer)(nil),           // 16: ensign.v1.EnvoyAnswer
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_ensign_v1_agent_proto_depIdxs = []int32{
-	3, // 0: ensign.v1.ConnectRequest.report:type_name -> ensign.v1.Report
-	7, // 1: ensign.v1.ConnectRequest.answer:type_name -> ensign.v1.EnvoyAnswer
-	5, // 2: ensign.v1.ConnectResponse.stored:type_name -> ensign.v1.ReportStored
-	6, // 3: ensign.v1.ConnectResponse.query:type_name -> ensign.v1.EnvoyQuery
-	4, // 4: ensign.v1.Report.acknowledged:type_name -> ensign.v1.SecretState
-	8, // 5: ensign.v1.Report.clock:type_name -> google.protobuf.Timestamp
-	8, // 6: ensign.v1.SecretState.acknowledged_at:type_name -> google.protobuf.Timestamp
-	0, // 7: ensign.v1.EnvoyQuery.page:type_name -> ensign.v1.EnvoyPage
-	1, // 8: ensign.v1.AgentService.Connect:input_type -> ensign.v1.ConnectRequest
-	2, // 9: ensign.v1.AgentService.Connect:output_type -> ensign.v1.ConnectResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	4,  // 0: ensign.v1.ConnectRequest.report:type_name -> ensign.v1.Report
+	16, // 1: ensign.v1.ConnectRequest.answer:type_name -> ensign.v1.EnvoyAnswer
+	10, // 2: ensign.v1.ConnectRequest.sightings:type_name -> ensign.v1.Sightings
+	13, // 3: ensign.v1.ConnectResponse.stored:type_name -> ensign.v1.ReportStored
+	15, // 4: ensign.v1.ConnectResponse.query:type_name -> ensign.v1.EnvoyQuery
+	5,  // 5: ensign.v1.ConnectResponse.cut_off:type_name -> ensign.v1.CutOff
+	12, // 6: ensign.v1.Report.acknowledged:type_name -> ensign.v1.SecretState
+	17, // 7: ensign.v1.Report.clock:type_name -> google.protobuf.Timestamp
+	8,  // 8: ensign.v1.Report.obedience:type_name -> ensign.v1.Obedience
+	9,  // 9: ensign.v1.Report.ledger:type_name -> ensign.v1.LedgerSeen
+	6,  // 10: ensign.v1.CutOff.certificates:type_name -> ensign.v1.CutCertificate
+	7,  // 11: ensign.v1.CutOff.issuers:type_name -> ensign.v1.CutIssuer
+	17, // 12: ensign.v1.CutCertificate.not_before:type_name -> google.protobuf.Timestamp
+	17, // 13: ensign.v1.CutCertificate.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 14: ensign.v1.Obedience.method:type_name -> ensign.v1.CutMethod
+	11, // 15: ensign.v1.Sightings.sightings:type_name -> ensign.v1.Sighting
+	17, // 16: ensign.v1.Sighting.not_before:type_name -> google.protobuf.Timestamp
+	17, // 17: ensign.v1.Sighting.not_after:type_name -> google.protobuf.Timestamp
+	17, // 18: ensign.v1.Sighting.seen_at:type_name -> google.protobuf.Timestamp
+	17, // 19: ensign.v1.SecretState.acknowledged_at:type_name -> google.protobuf.Timestamp
+	14, // 20: ensign.v1.ReportStored.ledger:type_name -> ensign.v1.LedgerProof
+	1,  // 21: ensign.v1.EnvoyQuery.page:type_name -> ensign.v1.EnvoyPage
+	2,  // 22: ensign.v1.AgentService.Connect:input_type -> ensign.v1.ConnectRequest
+	3,  // 23: ensign.v1.AgentService.Connect:output_type -> ensign.v1.ConnectResponse
+	23, // [23:24] is the sub-list for method output_type
+	22, // [22:23] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_agent_proto_init() }
@@ -683,18 +1512,20 @@ func file_ensign_v1_agent_proto_init() {
 	file_ensign_v1_agent_proto_msgTypes[0].OneofWrappers = []any{
 		(*ConnectRequest_Report)(nil),
 		(*ConnectRequest_Answer)(nil),
+		(*ConnectRequest_Sightings)(nil),
 	}
 	file_ensign_v1_agent_proto_msgTypes[1].OneofWrappers = []any{
 		(*ConnectResponse_Stored)(nil),
 		(*ConnectResponse_Query)(nil),
+		(*ConnectResponse_CutOff)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_agent_proto_rawDesc), len(file_ensign_v1_agent_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   7,
+			NumEnums:      2,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,3 @@
+// Package revocation cuts identities, pods and keys off, and keeps everybody
+// else served while it does.
+package revocation
