@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -36,60 +37,35 @@ type Report struct {
 	Ledger *LedgerSeen `json:"ledger,omitempty"`
 }
 
-// Obedience is how far an agent and its Envoy follow what is cut off.
-type Obedience struct {
-	// Revision is that of the list that live connections were held against;
-	// CRLRevision that of the CRLs that Envoy acknowledged.
-	Revision    uint64 `json:"revision"`
-	CRLRevision uint64 `json:"crl_revision"`
-	// Method is how connections are ended here: "pidfd", "sock_destroy", "drain" or "none".
-	Method string `json:"method"`
-	// Open connections that are to end and have not yet; Cut have ended.
-	Open uint32 `json:"open"`
-	Cut  uint64 `json:"cut"`
-	// Error is why something could not be done, cut to 1 KiB.
-	Error string `json:"error,omitempty"`
-}
-
-// LedgerSeen is the newest checkpoint that an agent proved to grow from its last.
-type LedgerSeen struct {
-	Size uint64 `json:"size"`
-	// Root is lower-case hex.
-	Root string `json:"root"`
-	// Fork holds a signed checkpoint that contradicts this one; "" if there was none.
-	Fork string `json:"fork,omitempty"`
-}
-
-// Sighting is a peer whose certificate an Envoy met.
-type Sighting struct {
-	// Namespace and Pod of the Envoy that met it.
-	Namespace string `json:"namespace"`
-	Pod       string `json:"pod"`
-	// Fingerprint (SHA-256) and Serial are lower-case hex, "" where Envoy does not tell them.
-	Fingerprint   string    `json:"fingerprint,omitempty"`
-	Serial        string    `json:"serial,omitempty"`
-	SPIFFEID      string    `json:"spiffe_id"`
-	IssuerSubject string    `json:"issuer_subject"`
-	NotBefore     time.Time `json:"not_before"`
-	NotAfter      time.Time `json:"not_after"`
-	SeenAt        time.Time `json:"seen_at"`
-	// Inbound: the peer was a client; else it was a server.
-	Inbound bool `json:"inbound"`
-}
-
 // Limits of a report: it comes from a workload's node.
 const (
 	maxText         = 1 << 10
 	maxHex          = 64 // a SHA-256
 	maxFingerprints = 64
+	hexDigits       = "0123456789abcdef"
 )
 
-// trim cuts the one free text, which is Envoy's and may be of any length.
+// trim cuts the free texts, which are Envoy's or of errors and may be of any length.
 func (r Report) trim() Report {
-	if len(r.SecretError) > maxText {
-		r.SecretError = strings.ToValidUTF8(r.SecretError[:maxText], "")
+	r.SecretError = cut(r.SecretError)
+	if r.Obedience != nil {
+		obedience := *r.Obedience
+		obedience.Error = cut(obedience.Error)
+		r.Obedience = &obedience
+	}
+	if r.Ledger != nil {
+		seen := *r.Ledger
+		seen.Fork = cut(seen.Fork)
+		r.Ledger = &seen
 	}
 	return r
+}
+
+func cut(text string) string {
+	if len(text) > maxText {
+		return strings.ToValidUTF8(text[:maxText], "")
+	}
+	return text
 }
 
 // unknownSerial begins what stands for a leaf that the agent did not get itself.
@@ -116,7 +92,7 @@ func (r Report) check() error {
 		hexes = append(hexes, strings.TrimPrefix(served, unknownSerial))
 	}
 	for _, text := range hexes {
-		if len(text) > maxHex || strings.Trim(text, "0123456789abcdef") != "" {
+		if len(text) > maxHex || strings.Trim(text, hexDigits) != "" {
 			return fmt.Errorf("%w: %.70q is not lower-case hex of at most %d digits", ErrInvalid, text, maxHex)
 		}
 	}
@@ -125,5 +101,5 @@ func (r Report) check() error {
 			return fmt.Errorf("%w: %s is in the year %d", ErrInvalid, name, year)
 		}
 	}
-	return nil
+	return errors.Join(r.Obedience.check(), r.Ledger.check())
 }

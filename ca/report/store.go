@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -17,6 +18,15 @@ CREATE TABLE IF NOT EXISTS reports (
 	data      TEXT NOT NULL,
 	PRIMARY KEY (namespace, pod)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS sightings (
+	namespace TEXT NOT NULL,
+	pod       TEXT NOT NULL,
+	peer      TEXT NOT NULL,
+	seen      INTEGER NOT NULL,
+	data      TEXT NOT NULL,
+	PRIMARY KEY (namespace, pod, peer)
+) STRICT;
+CREATE INDEX IF NOT EXISTS sightings_seen ON sightings (namespace, pod, seen);
 CREATE TABLE IF NOT EXISTS probe (
 	id INTEGER PRIMARY KEY,
 	at INTEGER NOT NULL
@@ -41,12 +51,12 @@ type Config struct {
 // open at a time.
 type Store struct {
 	db         *sqlite.DB
-	group      *groupcommit.Group[row]
+	group      *groupcommit.Group[write]
 	background context.Context
 }
 
-// row is one report as the file holds it.
-type row struct{ namespace, pod, data string }
+// write is what one caller puts into a shared transaction.
+type write func(ctx context.Context, tx *sql.Tx) error
 
 // Open opens the file, or makes it.
 func Open(ctx context.Context, c Config) (*Store, error) {
@@ -55,7 +65,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		return nil, fmt.Errorf("opening the reports: %w", err)
 	}
 	s := &Store{db: db, background: context.WithoutCancel(ctx)}
-	s.group = groupcommit.Start(groupcommit.Config[row]{Commit: s.commit, Probe: s.probe, Retry: retryWrite, MaxBatch: maxBatch})
+	s.group = groupcommit.Start(groupcommit.Config[write]{Commit: s.commit, Probe: s.probe, Retry: retryWrite, MaxBatch: maxBatch})
 	return s, nil
 }
 
@@ -71,7 +81,11 @@ func (s *Store) Put(ctx context.Context, r Report) error {
 	if err != nil {
 		return fmt.Errorf("encoding the report of %s/%s: %w", r.Namespace, r.Pod, err)
 	}
-	if err := s.group.Do(ctx, row{r.Namespace, r.Pod, string(data)}); err != nil {
+	err = s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO reports (namespace, pod, data) VALUES (?, ?, ?)`, r.Namespace, r.Pod, string(data))
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("storing the report of %s/%s: %w", r.Namespace, r.Pod, err)
 	}
 	return nil
@@ -86,15 +100,14 @@ func (s *Store) Close() error {
 	return s.db.Close()
 }
 
-func (s *Store) commit(batch []*groupcommit.Request[row]) error {
+func (s *Store) commit(batch []*groupcommit.Request[write]) error {
 	tx, err := s.db.Writer.BeginTx(s.background, nil)
 	if err != nil {
 		return fmt.Errorf("beginning: %w", err)
 	}
 	defer tx.Rollback()
 	for _, request := range batch {
-		r := request.Value
-		if _, err := tx.ExecContext(s.background, `INSERT OR REPLACE INTO reports (namespace, pod, data) VALUES (?, ?, ?)`, r.namespace, r.pod, r.data); err != nil {
+		if err := request.Value(s.background, tx); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
 	}
@@ -114,12 +127,12 @@ func (s *Store) probe() error {
 
 // All are the newest reports of every pod that ever reported, by namespace and pod.
 func (s *Store) All(ctx context.Context) ([]Report, error) {
-	return s.query(ctx, `SELECT data FROM reports ORDER BY namespace, pod`)
+	return query[Report](ctx, s.db.Reader, `SELECT data FROM reports ORDER BY namespace, pod`)
 }
 
 // Get is the newest report of one pod. Errors wrap [ErrNotFound] if it never reported.
 func (s *Store) Get(ctx context.Context, namespace, pod string) (Report, error) {
-	found, err := s.query(ctx, `SELECT data FROM reports WHERE namespace = ? AND pod = ?`, namespace, pod)
+	found, err := query[Report](ctx, s.db.Reader, `SELECT data FROM reports WHERE namespace = ? AND pod = ?`, namespace, pod)
 	if err != nil {
 		return Report{}, err
 	}
@@ -129,26 +142,27 @@ func (s *Store) Get(ctx context.Context, namespace, pod string) (Report, error) 
 	return found[0], nil
 }
 
-func (s *Store) query(ctx context.Context, query string, args ...any) ([]Report, error) {
-	rows, err := s.db.Reader.QueryContext(ctx, query, args...)
+// query decodes the one column of each row.
+func query[T any](ctx context.Context, db *sql.DB, text string, args ...any) ([]T, error) {
+	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading reports: %w", err)
 	}
 	defer rows.Close()
-	var reports []Report
+	var found []T
 	for rows.Next() {
 		var data []byte
 		if err := rows.Scan(&data); err != nil {
 			return nil, fmt.Errorf("reading reports: %w", err)
 		}
-		var r Report
-		if err := json.Unmarshal(data, &r); err != nil {
+		var one T
+		if err := json.Unmarshal(data, &one); err != nil {
 			return nil, fmt.Errorf("decoding a report: %w", err)
 		}
-		reports = append(reports, r)
+		found = append(found, one)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("reading reports: %w", err)
 	}
-	return reports, nil
+	return found, nil
 }
