@@ -52,4 +52,5 @@ func (l *Ledger) Plan(t testing.TB, query string, args ...any) []string {
 var Queries = map[string][]any{
 	bySerial: {"a"}, byCertificate: {"a"}, liveRecords: {1}, tallies: {1},
 	findByTime: {1, 1}, findByKind: {"svid", 1, 1}, findByIdentity: {"svid", "a", 1, 1},
+	revocations: {}, liveIssuers: {1}, renewals: {"a"}, countSince: {"a", 1},
 }

@@ -25,6 +25,7 @@ CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after) WH
 CREATE INDEX IF NOT EXISTS entries_spiffe_id ON entries (spiffe_id, time) WHERE spiffe_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, time);
 CREATE INDEX IF NOT EXISTS entries_time ON entries (time);
+CREATE INDEX IF NOT EXISTS entries_proof_serial ON entries (data ->> '$.proof_serial') WHERE data ->> '$.proof_serial' IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hashes (
 	idx  INTEGER PRIMARY KEY,
 	hash BLOB NOT NULL
