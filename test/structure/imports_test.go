@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/edge":          {"identity", "ca/server"},
 	"internal/agents":        {"identity", "ca/report", "internal/api/ensign/v1"},
 	"internal/connections":   {},
+	"internal/inventory":     {"ca", "ca/report", "identity"},
 	"internal/agent":         {"sds", "identity", "internal/connections", "internal/api/ensign/v1", "internal/peercred", "internal/secrecy"},
 	"internal/admin":         {"*"},
 	"internal/daemon":        {"*"},
