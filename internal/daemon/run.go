@@ -59,7 +59,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	gate := edge.NewGate(services.authenticator, log, reg)
+	gate := edge.NewGate(services.authenticator, standing{}, log, reg)
 	network := edge.NewServer(shown, gate, grpc.ForceServerCodecV2(xds.Codec()))
 	services.register(network)
 	local := grpc.NewServer(grpc.Creds(peercred.Credentials(uint32(os.Geteuid()), 0)))

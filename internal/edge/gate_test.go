@@ -30,9 +30,15 @@ func (v verdict) Authenticate(context.Context, identity.Credentials) (identity.C
 	return v.caller, v.err
 }
 
+// everybody is a standing that nobody ever loses.
+type everybody struct{}
+
+func (everybody) Proof(identity.Caller) error { return nil }
+func (everybody) Changed() <-chan struct{}    { return nil }
+
 func newGate(v verdict) (*Gate, *prometheus.Registry) {
 	reg := prometheus.NewRegistry()
-	return NewGate(v, slog.New(slog.DiscardHandler), reg), reg
+	return NewGate(v, everybody{}, slog.New(slog.DiscardHandler), reg), reg
 }
 
 // silent is a stream that carries only a context.
@@ -80,7 +86,7 @@ func TestInternalsAreForTheLogOnly(t *testing.T) {
 		codes.Unavailable: fmt.Errorf("%w: %s", identity.ErrUnavailable, secret),
 	} {
 		var log strings.Builder
-		gate := NewGate(verdict{err: cause}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		gate := NewGate(verdict{err: cause}, everybody{}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 		err := gate.Stream(nil, silent{ctx: t.Context()}, &grpc.StreamServerInfo{}, nil)
 		if status.Code(err) != want || strings.Contains(err.Error(), "secret-place") {
 			t.Errorf("the caller hears %v", err)

@@ -48,7 +48,7 @@ func serve(b *testing.B, snap *mesh.Snapshot) *control {
 		b.Fatal(err)
 	}
 	c.address = listen.Addr().String()
-	gate := edge.NewGate(byCertificate{}, log, c.reg)
+	gate := edge.NewGate(byCertificate{}, byCertificate{}, log, c.reg)
 	g := edge.NewServer(c.ca, gate, grpc.ForceServerCodecV2(xds.Codec()))
 	server.Register(g)
 	go func() { _ = g.Serve(listen) }()
@@ -58,6 +58,10 @@ func serve(b *testing.B, snap *mesh.Snapshot) *control {
 
 // byCertificate believes the SPIFFE ID of a verified certificate.
 type byCertificate struct{}
+
+// Proof and Changed: nobody is ever cut off.
+func (byCertificate) Proof(identity.Caller) error { return nil }
+func (byCertificate) Changed() <-chan struct{}    { return nil }
 
 func (byCertificate) Authenticate(_ context.Context, c identity.Credentials) (identity.Caller, error) {
 	if len(c.Chain) == 0 || len(c.Chain[0].URIs) != 1 {
