@@ -19,7 +19,7 @@ func (b *Builder) compose() ChangeSet {
 	}
 	b.composePorts()
 	b.composeRouting()
-	changes := b.mark.changes(config != b.last.Config)
+	changes := b.mark.changes(config != b.last.Config, b.mark.denied != b.last.Denied)
 	if changes.Empty() {
 		return changes
 	}
@@ -29,6 +29,7 @@ func (b *Builder) compose() ChangeSet {
 		Services: b.mark.services.entries, Endpoints: b.mark.endpoints.entries, Ports: b.mark.ports.entries,
 		Addresses: b.mark.addresses.entries,
 		Workloads: b.mark.workloads.entries, Routes: b.mark.routing.entries, DestinationRules: b.mark.ruling.entries,
+		Denied: b.mark.denied,
 	}
 	return changes
 }

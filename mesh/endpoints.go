@@ -142,7 +142,7 @@ func (g *gathering) endpoint(t portTarget, ip string, port uint32, ready bool, p
 	if g.d.service.External {
 		e.MTLS = false
 	}
-	if !ready || slices.ContainsFunc(g.ports[t.Number], func(o Endpoint) bool { return o.Address == ip && o.Port == port }) {
+	if !ready || g.b.quarantined(e.Account) || slices.ContainsFunc(g.ports[t.Number], func(o Endpoint) bool { return o.Address == ip && o.Port == port }) {
 		return
 	}
 	g.ports[t.Number] = append(g.ports[t.Number], e)
@@ -164,7 +164,9 @@ func (g *gathering) sortedPorts() map[uint32][]Endpoint {
 func (g *gathering) sortedAccounts() []spiffeid.ID {
 	out := make([]spiffeid.ID, 0, len(g.accounts))
 	for id := range g.accounts {
-		out = append(out, id)
+		if !g.b.quarantined(id) {
+			out = append(out, id)
+		}
 	}
 	slices.SortFunc(out, func(a, b spiffeid.ID) int { return cmp.Compare(a.String(), b.String()) })
 	return out

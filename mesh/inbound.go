@@ -32,7 +32,7 @@ func keepWorkload(old, next *Workload) *Workload {
 // inboundOf is the inbound side of a pod.
 func (b *Builder) inboundOf(p *pod) *Inbound {
 	d := b.modes[p.ref.Key]
-	in := &Inbound{Namespace: p.ref.Namespace, Ports: b.inboundPorts(p.ref.Key), MTLS: d.mtls, Origins: slices.Clone(d.origins)}
+	in := &Inbound{Namespace: p.ref.Namespace, Ports: b.inboundPorts(p.ref.Key), MTLS: d.mtls, Origins: slices.Clone(d.origins), Quarantined: b.quarantined(p.id)}
 	for _, a := range b.policiesOf(p) {
 		in.Policies = append(in.Policies, a.policy)
 		in.Origins = append(in.Origins, a.ref)
@@ -121,6 +121,9 @@ func inboundText(in *Inbound) string {
 	t := append(make([]byte, 0, 256), in.Namespace...)
 	for _, p := range in.Ports {
 		t = fmt.Appendf(t, "|%d %s %s %d", p.Number, p.Protocol, p.Host, p.ServicePort)
+	}
+	if in.Quarantined {
+		t = append(t, "|quarantined"...)
 	}
 	t = append(append(t, '|'), in.MTLS.Mode...)
 	if len(in.MTLS.Ports) > 0 {

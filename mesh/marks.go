@@ -8,6 +8,7 @@ type marks struct {
 	routes Set[string] // hosts
 	rules  Set[string] // hosts
 	config *Config     // nil: unchanged
+	denied *Denied     // in the next snapshot
 
 	namespaces *draft[string, *Namespace]
 	accounts   *draft[Key, *Account]
@@ -26,7 +27,8 @@ type marks struct {
 
 func newMarks(last *Snapshot) *marks {
 	return &marks{
-		hosts: Set[string]{}, pods: Set[Key]{}, peers: Set[string]{}, routes: Set[string]{}, rules: Set[string]{},
+		denied: last.Denied,
+		hosts:  Set[string]{}, pods: Set[Key]{}, peers: Set[string]{}, routes: Set[string]{}, rules: Set[string]{},
 		namespaces: draftOf(last.Namespaces), accounts: draftOf(last.Accounts), services: draftOf(last.Services),
 		endpoints: draftOf(last.Endpoints), workloads: draftOf(last.Workloads),
 		ports: listsOf(last.Ports), addresses: listsOf(last.Addresses), routing: listsOf(last.Routes), ruling: listsOf(last.DestinationRules),
@@ -37,10 +39,10 @@ func newMarks(last *Snapshot) *marks {
 func (m *marks) setConfig(c *Config) { m.config = c }
 
 // changes is the change set of what was written.
-func (m *marks) changes(config bool) ChangeSet {
+func (m *marks) changes(config, denied bool) ChangeSet {
 	return ChangeSet{
 		Services: m.services.changed, Endpoints: m.endpointHosts, Accounts: m.accountHosts,
 		Routes: m.routing.changed, DestinationRules: m.ruling.changed, Workloads: m.workloads.changed,
-		Namespaces: m.namespaces.changed, ServiceAccounts: m.accounts.changed, Config: config,
+		Namespaces: m.namespaces.changed, ServiceAccounts: m.accounts.changed, Config: config, Denied: denied,
 	}
 }

@@ -143,14 +143,20 @@ func TestHistoryDoesNotMatter(t *testing.T) {
 		world := map[Ref]Object{}
 		last := b.last
 		for range rapid.IntRange(1, 8).Draw(t, "updates") {
-			u := drawUpdate(t, world)
-			next, changes, _ := b.Apply(u)
+			next, changes, _ := b.Apply(drawUpdate(t, world))
 			checkChanges(t, last, next, changes)
 			last = next
+			if yes(t, "cut off") {
+				next, changes, _ = b.Deny(drawDenied(t))
+				checkChanges(t, last, next, changes)
+				last = next
+			}
 		}
 		objects := slices.Collect(maps.Values(world))
 		slices.SortFunc(objects, func(a, b Object) int { return compareKeys(a.Ref.Key, b.Ref.Key) })
-		fresh, _, problems := NewBuilder(testDomain).Apply(Update{Upserts: rapid.Permutation(objects).Draw(t, "order")})
+		empty := NewBuilder(testDomain)
+		empty.Deny(*last.Denied)
+		fresh, _, problems := empty.Apply(Update{Upserts: rapid.Permutation(objects).Draw(t, "order")})
 		checkSame(t, fresh, last)
 		if got := b.report.all(b.objects); !slices.Equal(got, problems) {
 			t.Fatalf("problems depend on the history:\n%v\n%v", got, problems)
@@ -178,6 +184,20 @@ func drawUpdate(t *rapid.T, world map[Ref]Object) Update {
 		world[o.Ref.ID()] = o
 	}
 	return u
+}
+
+// drawDenied draws who is cut off, in any order and twice maybe.
+func drawDenied(t *rapid.T) Denied {
+	ids := []string{"spiffe://cluster.local/ns/vm/sa/a", "spiffe://cluster.local/ns/shop/sa/default", "spiffe://other.org/x", "no ID"}
+	for _, ns := range someNamespaces {
+		for _, name := range someNames {
+			ids = append(ids, spiffe(ns, name).String())
+		}
+	}
+	return Denied{
+		Digests:    rapid.SliceOfN(rapid.SampledFrom([]string{"aa", "bb"}), 0, 3).Draw(t, "digests"),
+		Identities: rapid.SliceOfN(rapid.SampledFrom(ids), 0, 5).Draw(t, "identities"),
+	}
 }
 
 // fataler is the part of testing.T and rapid.T that the checks need.
@@ -236,6 +256,7 @@ func compareSnapshots(a, b *Snapshot) ChangeSet {
 		Namespaces:      differing(a.Namespaces, b.Namespaces, deepEqual),
 		ServiceAccounts: differing(a.Accounts, b.Accounts, deepEqual),
 		Config:          *a.Config != *b.Config,
+		Denied:          !reflect.DeepEqual(a.Denied, b.Denied),
 	}
 	addresses := differing(a.Addresses, b.Addresses, func(x, y []string) bool { return slices.Equal(x, y) })
 	if len(ports)+len(addresses) > 0 && len(c.Services) == 0 {

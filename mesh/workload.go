@@ -29,6 +29,8 @@ type Inbound struct {
 	// Policies that select the workload, the root namespace's included, sorted by
 	// namespace and name.
 	Policies []*authz.Policy
+	// Quarantined: the workload's identity is cut off, so that nobody is let in.
+	Quarantined bool
 	// Origins are the PeerAuthentications and AuthorizationPolicies in force.
 	Origins []Ref
 }
