@@ -66,6 +66,7 @@ type Config struct {
 	Reports Reports
 	Proxies Proxies
 	Agents  Agents
+	Fleet   Fleet
 	// Mesh is the newest snapshot; nil before the first.
 	Mesh func() *mesh.Snapshot
 	// Admins may call over the network. Empty: nobody.

@@ -75,7 +75,7 @@ func newRoot() *cobra.Command {
 		group("kek", "Make the key that encrypts the data folder", newKEKNew(g)),
 		group("token", "Make service-account tokens", newTokenCreate(g)),
 		group("proxy", "See what each proxy has", newProxyStatus(g), newProxyConfig(g), newProxyRelease(g)),
-		group("identity", "See who exists", newIdentityList(g)),
+		group("identity", "See who exists", newIdentityList(g), newIdentityAudit(g)),
 		group("audit", "Read and verify the record of everything issued", newAuditList(g), newAuditShow(g), newAuditVerify(g)),
 	)
 	return root

@@ -3,6 +3,7 @@ package inventory
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -44,4 +45,10 @@ func sorted(findings []Finding) []Finding {
 			cmp.Compare(a.Where, b.Where), cmp.Compare(a.Serial, b.Serial), a.At.Compare(b.At))
 	})
 	return slices.Compact(findings)
+}
+
+// In says whether the finding is about a namespace: of its identity or of where it shows.
+func (f Finding) In(namespace string) bool {
+	account, ok := accountOf(f.SPIFFEID)
+	return ok && account.Namespace == namespace || strings.HasPrefix(f.Where, namespace+"/")
 }
