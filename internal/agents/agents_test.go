@@ -27,10 +27,34 @@ import (
 
 // shelf is a store that can fail.
 type shelf struct {
-	mu      sync.Mutex
-	reports []report.Report
-	err     error
+	mu        sync.Mutex
+	reports   []report.Report
+	sightings []report.Sighting
+	err       error
 }
+
+func (s *shelf) PutSightings(_ context.Context, met []report.Sighting) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
+	s.sightings = append(s.sightings, met...)
+	return nil
+}
+
+// nobody is cut off.
+type nobody struct{}
+
+var none = &ensignv1.CutOff{}
+
+func (nobody) For(string) (*ensignv1.CutOff, <-chan struct{}) { return none, nil }
+
+// blank is a ledger without entries.
+type blank struct{}
+
+func (blank) Checkpoint() (string, string, uint64)                    { return "", "", 0 }
+func (blank) Proof(context.Context, uint64, uint64) ([][]byte, error) { return nil, nil }
 
 func (s *shelf) Put(_ context.Context, r report.Report) error {
 	s.mu.Lock()
@@ -53,15 +77,25 @@ func (pods) Pod(caller identity.Caller, nodeID string) (string, string, error) {
 	return namespace, pod, nil
 }
 
-// serve runs the service behind an interceptor that names the caller.
+// config is a service that stores on the shelf.
+func config(store *shelf) agents.Config {
+	return agents.Config{Registry: agents.NewRegistry(), Reports: store, Nodes: pods{}, Orders: nobody{}, Ledger: blank{}, Logger: slog.New(slog.DiscardHandler)}
+}
+
 func serve(t *testing.T, store *shelf) (*agents.Registry, ensignv1.AgentServiceClient) {
 	t.Helper()
-	registry := agents.NewRegistry()
+	c := config(store)
+	return c.Registry, run(t, c)
+}
+
+// run runs the service behind an interceptor that names the caller.
+func run(t *testing.T, c agents.Config) ensignv1.AgentServiceClient {
+	t.Helper()
 	caller := identity.Caller{Account: identity.ServiceAccount{TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop", Name: "web"}}
 	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		return handle(srv, named{stream, identity.WithCaller(stream.Context(), caller)})
 	}))
-	ensignv1.RegisterAgentServiceServer(server, agents.NewService(registry, store, pods{}, slog.New(slog.DiscardHandler)))
+	ensignv1.RegisterAgentServiceServer(server, agents.NewService(c))
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -73,7 +107,7 @@ func serve(t *testing.T, store *shelf) (*agents.Registry, ensignv1.AgentServiceC
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return registry, ensignv1.NewAgentServiceClient(conn)
+	return ensignv1.NewAgentServiceClient(conn)
 }
 
 type named struct {
@@ -92,6 +126,15 @@ func connect(t *testing.T, client ensignv1.AgentServiceClient) ensignv1.AgentSer
 	return stream
 }
 
+// recv is the next message that does not say who is cut off.
+func recv(stream ensignv1.AgentService_ConnectClient) (*ensignv1.ConnectResponse, error) {
+	for {
+		if message, err := stream.Recv(); err != nil || message.GetCutOff() == nil {
+			return message, err
+		}
+	}
+}
+
 func say(node string, sequence uint64) *ensignv1.ConnectRequest {
 	return &ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: &ensignv1.Report{NodeId: node, Sequence: sequence, EnvoyVersion: "1.40.0"}}}
 }
@@ -102,7 +145,7 @@ func TestAReportIsAnsweredWhenItIsStored(t *testing.T) {
 	stream := connect(t, client)
 	for sequence := uint64(1); sequence <= 3; sequence++ {
 		stream.Send(say("shop/web-1", sequence))
-		answer, err := stream.Recv()
+		answer, err := recv(stream)
 		if err != nil || answer.GetStored().GetSequence() != sequence {
 			t.Fatalf("%v, %v; want %d", answer, err, sequence)
 		}
@@ -117,7 +160,7 @@ func TestWhatIsNotStoredIsNotAnswered(t *testing.T) {
 	_, client := serve(t, &shelf{err: errors.New("disk full")})
 	stream := connect(t, client)
 	stream.Send(say("shop/web-1", 1))
-	answer, err := stream.Recv()
+	answer, err := recv(stream)
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("%v, %v; want Unavailable", answer, err)
 	}
@@ -144,7 +187,7 @@ func TestWhoMayReport(t *testing.T) {
 			}
 			var err error
 			for err == nil {
-				_, err = stream.Recv()
+				_, err = recv(stream)
 			}
 			if status.Code(err) != c.want {
 				t.Errorf("%v, want %v", err, c.want)
@@ -162,12 +205,12 @@ func TestWhoMayReport(t *testing.T) {
 func answerer(t *testing.T, stream ensignv1.AgentService_ConnectClient, parts ...*ensignv1.EnvoyAnswer) {
 	t.Helper()
 	stream.Send(say("shop/web-1", 1))
-	if _, err := stream.Recv(); err != nil {
+	if _, err := recv(stream); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		for {
-			message, err := stream.Recv()
+			message, err := recv(stream)
 			if err != nil {
 				return
 			}
@@ -260,7 +303,7 @@ func TestAStreamThatIsNotReadEndsWithItsProof(t *testing.T) {
 		stream := deaf{ctx: ctx, reports: make(chan *ensignv1.ConnectRequest, 1), closed: make(chan struct{})}
 		stream.reports <- say("shop/web-1", 1)
 		begun, ended := time.Now(), make(chan error, 1)
-		service := agents.NewService(agents.NewRegistry(), &shelf{}, pods{}, slog.New(slog.DiscardHandler))
+		service := agents.NewService(config(&shelf{}))
 		go func() { ended <- service.Connect(stream) }()
 		select {
 		case err := <-ended:

@@ -2,7 +2,11 @@
 // (ensign.v1.AgentService).
 //
 // An agent keeps one stream open. Upwards it reports what its Envoy has
-// acknowledged; a report is answered only after it is durable, because later
-// gates decide by it. Downwards it is asked for pages of its Envoy's admin port.
-// The [Registry] knows which agent is connected for which pod.
+// acknowledged, how far it follows what is cut off, and whom its Envoy met; a report
+// is answered only after it is durable, because later gates decide by it, and with
+// the ledger's checkpoint, which the agent holds against the one that it kept.
+// Downwards it is told who is cut off ([Orders]), first of all and whenever that
+// changes, and is asked for pages of its Envoy's admin port. Each stream has
+// goroutines of its own, so that an agent that does not read delays no other. The
+// [Registry] knows which agent is connected for which pod.
 package agents

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"time"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -16,9 +14,10 @@ import (
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
 
-// Reports keeps reports; Put returns only when the report is durable.
+// Reports keeps what agents say; a call returns only when it is durable.
 type Reports interface {
 	Put(ctx context.Context, r report.Report) error
+	PutSightings(ctx context.Context, sightings []report.Sighting) error
 }
 
 // Nodes says which pod a node ID means, if this caller may speak for it.
@@ -26,26 +25,24 @@ type Nodes interface {
 	Pod(caller identity.Caller, nodeID string) (namespace, pod string, err error)
 }
 
+// Config joins what the service leans on.
+type Config struct {
+	Registry *Registry
+	Reports  Reports
+	Nodes    Nodes
+	Orders   Orders
+	Ledger   Ledger
+	Logger   *slog.Logger
+}
+
 // Service implements ensign.v1.AgentService.
 type Service struct {
 	ensignv1.UnimplementedAgentServiceServer
-	registry *Registry
-	reports  Reports
-	nodes    Nodes
-	log      *slog.Logger
+	config Config
 }
 
-// NewService joins the registry with the store of reports.
-func NewService(registry *Registry, reports Reports, nodes Nodes, log *slog.Logger) *Service {
-	return &Service{registry: registry, reports: reports, nodes: nodes, log: log}
-}
-
-// A report a second with some slack: an agent reports on acknowledgements and
-// once a minute.
-const (
-	reportsPerSecond = 5
-	reportBurst      = 20
-)
+// NewService makes the service. All of the configuration is needed.
+func NewService(c Config) *Service { return &Service{config: c} }
 
 // Connect serves one agent until its stream or its proof ends.
 func (s *Service) Connect(stream ensignv1.AgentService_ConnectServer) error {
@@ -71,10 +68,8 @@ func (s *Service) Connect(stream ensignv1.AgentService_ConnectServer) error {
 
 // receive reads the agent's messages until its stream ends.
 func (s *Service) receive(stream ensignv1.AgentService_ConnectServer, caller identity.Caller, live *session) error {
-	ctx := stream.Context()
-	limit := rate.NewLimiter(reportsPerSecond, reportBurst)
-	name := ""
-	defer func() { s.registry.remove(name, live) }()
+	words := newIntake(s.config, caller, live)
+	defer words.leave()
 	for {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -83,25 +78,7 @@ func (s *Service) receive(stream ensignv1.AgentService_ConnectServer, caller ide
 		if err != nil {
 			return err
 		}
-		if answer := message.GetAnswer(); answer != nil {
-			live.deliver(ctx, answer)
-			continue
-		}
-		if err := limit.Wait(ctx); err != nil {
-			return status.FromContextError(err).Err()
-		}
-		reporter, err := s.store(ctx, caller, name, message.GetReport())
-		if err != nil {
-			return err
-		}
-		if name == "" {
-			name = reporter
-			s.registry.add(name, live)
-		}
-		stored := &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Stored{
-			Stored: &ensignv1.ReportStored{Sequence: message.GetReport().GetSequence()},
-		}}
-		if err := live.send(ctx, stored); err != nil {
+		if err := words.take(stream.Context(), message); err != nil {
 			return err
 		}
 	}
@@ -113,46 +90,4 @@ func refusal(err error) error {
 		return coded.Err()
 	}
 	return status.Error(codes.PermissionDenied, err.Error())
-}
-
-// store keeps one report, after it is clear that the caller may speak for the
-// pod, and that it is the one that the stream is bound to, if it is yet.
-func (s *Service) store(ctx context.Context, caller identity.Caller, bound string, r *ensignv1.Report) (string, error) {
-	if r == nil {
-		return "", status.Error(codes.InvalidArgument, "the message holds neither a report nor an answer")
-	}
-	namespace, pod, err := s.nodes.Pod(caller, r.NodeId)
-	if err != nil {
-		return "", refusal(err)
-	}
-	if bound != "" && bound != namespace+"/"+pod {
-		return "", status.Errorf(codes.PermissionDenied, "this stream reports for %s; open another for %s/%s", bound, namespace, pod)
-	}
-	if err := s.reports.Put(ctx, toStore(r, caller, namespace, pod)); err != nil {
-		s.log.ErrorContext(ctx, "report not stored", "pod", namespace+"/"+pod, "error", err)
-		return "", status.Error(codes.Unavailable, "the report could not be stored; send it again")
-	}
-	return namespace + "/" + pod, nil
-}
-
-func toStore(r *ensignv1.Report, caller identity.Caller, namespace, pod string) report.Report {
-	stored := report.Report{
-		SPIFFEID:           caller.Account.String(),
-		Namespace:          namespace,
-		Pod:                pod,
-		NodeID:             r.NodeId,
-		Sequence:           r.Sequence,
-		ServedFingerprints: r.ServedFingerprints,
-		EnvoyVersion:       r.EnvoyVersion,
-		AgentClock:         r.Clock.AsTime(),
-		SecretError:        r.SecretError,
-		ReceivedAt:         time.Now(),
-	}
-	if acked := r.Acknowledged; acked != nil {
-		stored.AckedSerial = acked.Serial
-		stored.AckedFingerprint = acked.Fingerprint
-		stored.AckedBundle = acked.Bundle
-		stored.AckedAt = acked.AcknowledgedAt.AsTime()
-	}
-	return stored
 }

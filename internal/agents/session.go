@@ -17,8 +17,10 @@ const maxPageBytes = 256 << 20
 // session is one connected agent. One goroutine receives; sends go through a
 // channel to another, because a gRPC stream takes one sender at a time.
 type session struct {
-	out  chan *ensignv1.ConnectResponse
-	done chan struct{}
+	out chan *ensignv1.ConnectResponse
+	// orders has no room: what is taken from it is the newest at that moment.
+	orders chan *ensignv1.CutOff
+	done   chan struct{}
 
 	mu      sync.Mutex
 	lastID  uint64
@@ -28,6 +30,7 @@ type session struct {
 func newSession() *session {
 	return &session{
 		out:     make(chan *ensignv1.ConnectResponse, 4),
+		orders:  make(chan *ensignv1.CutOff),
 		done:    make(chan struct{}),
 		waiting: map[uint64]question{},
 	}
@@ -50,13 +53,16 @@ func (s *session) send(ctx context.Context, message *ensignv1.ConnectResponse) e
 // transmit sends what is queued until the session or the stream ends.
 func (s *session) transmit(stream ensignv1.AgentService_ConnectServer) error {
 	for {
+		var message *ensignv1.ConnectResponse
 		select {
-		case message := <-s.out:
-			if err := stream.Send(message); err != nil {
-				return err
-			}
+		case message = <-s.out:
+		case order := <-s.orders:
+			message = &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_CutOff{CutOff: order}}
 		case <-s.done:
 			return nil
+		}
+		if err := stream.Send(message); err != nil {
+			return err
 		}
 	}
 }

@@ -118,7 +118,9 @@ func newServices(c config, a *authority, w *world, streams *xds.Server, tracing 
 	return &services{
 		authenticator: whenLoaded{world: w, inner: identity.Combined(byToken, bySVID)},
 		signing:       signing,
-		agents:        agents.NewService(registry, a.reports, nodes{w}, log),
+		agents: agents.NewService(agents.Config{
+			Registry: registry, Reports: a.reports, Nodes: nodes{w}, Orders: orders{}, Ledger: a.ledger, Logger: log,
+		}),
 		admin: admin.New(admin.Config{
 			Tokens: minter, Ledger: a.ledger, Reports: a.reports, Proxies: streams, Agents: registry,
 			Mesh: w.Snapshot, Admins: c.admins, Logger: log,
