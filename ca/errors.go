@@ -6,9 +6,12 @@ import (
 )
 
 var (
-	// ErrIssuerExpired: there is no issuer in force, since the last one has expired
-	// or the clock was set back; issuing goes on when the upstream certifies a new one.
+	// ErrIssuerExpired: there is no issuer in force, since the last one has expired or
+	// was revoked, the clock was set back, or the first one is being introduced;
+	// issuing goes on when the next one is in force.
 	ErrIssuerExpired = errors.New("no issuer is in force")
+	// ErrIssuerKeyGone: the key of an issuer is not kept here (any more).
+	ErrIssuerKeyGone = errors.New("key of the issuer is gone")
 	// ErrMisissuance: a certificate failed a check of its own maker and was
 	// thrown away. It is a defect here, never the caller's fault.
 	ErrMisissuance = errors.New("certificate failed its checks")

@@ -3,9 +3,7 @@ package ca
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -26,22 +24,20 @@ const (
 	StageLedger   Stage = "ledger"
 )
 
-// Config is what a Service needs. All fields but Observe and Logger are required.
-type Config struct {
-	TrustDomain spiffeid.TrustDomain
-	Profile     Profile
-	Upstream    Upstream
-	Ledger      Ledger
-	// Observe is told how long each stage of each issuance took.
-	Observe func(stage Stage, took time.Duration)
-	// Logger hears of issuers. Nil is silence.
-	Logger *slog.Logger
-}
-
 // Service issues SVIDs. It is safe for concurrent use.
 type Service struct {
-	cfg    Config
-	issuer atomic.Pointer[issuer]
+	cfg  Config
+	keys *keyring
+	// newest is in the ledger and signs for the control plane itself.
+	newest atomic.Pointer[issuer]
+	// current signs SVIDs: newest once it was introduced, the one before until
+	// then, nil if there was none.
+	current atomic.Pointer[issuer]
+
+	// turn is held by who replaces the issuer, and guards pending: an issuer that
+	// is kept and not in force yet, nil if there is none.
+	turn    chan struct{}
+	pending *issuer
 }
 
 // Request asks for one SVID.
@@ -67,39 +63,45 @@ type Issued struct {
 	Index uint64
 }
 
-// New makes the first issuer, records it, and is ready to issue.
+// New goes on with the issuer of the last start, or makes one and records it. If
+// that one must be introduced, [Service.Run] does so, and until then nothing but
+// [Service.IssueServer] works.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	if err := checkTrustDomain(cfg.TrustDomain); err != nil {
+	cfg, err := cfg.validated()
+	if err != nil {
 		return nil, err
 	}
-	if cfg.Profile == (Profile{}) || cfg.Upstream == nil || cfg.Ledger == nil {
-		return nil, errors.New("a CA needs a profile, an upstream and a ledger")
+	s := &Service{cfg: cfg, turn: make(chan struct{}, 1)}
+	if err := s.restore(ctx); err != nil {
+		return nil, fmt.Errorf("going on with the kept issuers: %w", err)
 	}
-	if cfg.Observe == nil {
-		cfg.Observe = func(Stage, time.Duration) {}
+	if s.current.Load() != nil {
+		return s, nil
 	}
-	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
-	}
-	s := &Service{cfg: cfg}
-	if err := s.rotate(ctx); err != nil {
+	if err := s.begin(ctx); err != nil {
 		return nil, fmt.Errorf("making the first issuer: %w", err)
+	}
+	if cfg.Introduce != nil {
+		return s, nil
+	}
+	if err := s.introduce(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
 // Bundle is the roots that workloads must trust now.
-func (s *Service) Bundle() Bundle { return s.issuer.Load().bundle }
+func (s *Service) Bundle() Bundle { return s.newest.Load().bundle }
 
-// Healthy says why nothing can be issued now; nil if something can. Errors wrap
+// Healthy says why no SVID can be issued now; nil if one can. Errors wrap
 // [ErrIssuerExpired].
-func (s *Service) Healthy(now time.Time) error { return s.issuer.Load().inForce(now) }
+func (s *Service) Healthy(now time.Time) error { return s.mayIssue(s.current.Load(), now) }
 
 // Issue makes one SVID. Errors wrap [*CSRError] or a sentinel of identity when
 // the request is at fault, [ErrIssuerExpired] or [ErrLedger] when a later try
 // may succeed, and [ErrMisissuance] when a check here stopped a bad certificate.
 func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
-	id, err := s.admit(r, time.Now())
+	id, err := s.entitled(r, time.Now())
 	if err != nil {
 		return Issued{}, err
 	}
@@ -107,15 +109,31 @@ func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
 	if err != nil {
 		return Issued{}, err
 	}
-	return s.issue(ctx, who, r.Lifetime, func(i Issued, now time.Time) Entry {
+	done, err := s.cfg.Admit(ctx, r.Caller)
+	if err != nil {
+		return Issued{}, err
+	}
+	defer done()
+	return s.issue(ctx, s.current.Load(), who, r.Lifetime, func(i Issued, now time.Time) Entry {
 		return svidEntry(i.Leaf, i.Issuers[0], r, now)
 	})
 }
 
-// issue goes through all stages for a subject that was admitted.
-func (s *Service) issue(ctx context.Context, who subject, asked time.Duration, entry func(Issued, time.Time) Entry) (Issued, error) {
-	now, iss := time.Now(), s.issuer.Load()
-	if err := iss.inForce(now); err != nil {
+// mayIssue is nil if this issuer, which may be missing, may sign leaves.
+func (s *Service) mayIssue(iss *issuer, now time.Time) error {
+	if iss == nil {
+		return fmt.Errorf("%w: the first one, %s, is being introduced to the proxies", ErrIssuerExpired, s.newest.Load().serial)
+	}
+	if s.cfg.Revoked(iss.serial) {
+		return fmt.Errorf("%w: %s is revoked, another one is being made", ErrIssuerExpired, iss.serial)
+	}
+	return iss.inForce(now)
+}
+
+// issue goes through all stages for a subject that was decided on.
+func (s *Service) issue(ctx context.Context, iss *issuer, who subject, asked time.Duration, entry func(Issued, time.Time) Entry) (Issued, error) {
+	now := time.Now()
+	if err := s.mayIssue(iss, now); err != nil {
 		return Issued{}, err
 	}
 	leaf, err := s.make(iss, who, asked, now)
@@ -133,9 +151,9 @@ func (s *Service) issue(ctx context.Context, who subject, asked time.Duration, e
 	return issued, nil
 }
 
-// admit decides whether this caller may have a certificate for this key, and
-// for which ID.
-func (s *Service) admit(r Request, now time.Time) (spiffeid.ID, error) {
+// entitled decides whether this caller's proof is good for a certificate for this
+// key, and for which ID.
+func (s *Service) entitled(r Request, now time.Time) (spiffeid.ID, error) {
 	account := r.Caller.Account
 	if account.TrustDomain != s.cfg.TrustDomain {
 		return spiffeid.ID{}, fmt.Errorf("%w: caller is of %q, this is %q", identity.ErrTrustDomain, account.TrustDomain.Name(), s.cfg.TrustDomain.Name())

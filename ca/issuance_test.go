@@ -57,10 +57,10 @@ func TestEveryKindOfKey(t *testing.T) {
 		key   crypto.Signer
 		usage x509.KeyUsage
 	}{
-		"rsa":     {rsaKey(t, 2048), x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment},
-		"p256":    {catest.NewKey(t), x509.KeyUsageDigitalSignature},
-		"p384":    {must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), x509.KeyUsageDigitalSignature},
-		"ed25519": {must(newEd25519()), x509.KeyUsageDigitalSignature},
+		"RSA 2048":    {rsaKey(t, 2048), x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment},
+		"ECDSA P-256": {catest.NewKey(t), x509.KeyUsageDigitalSignature},
+		"ECDSA P-384": {must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), x509.KeyUsageDigitalSignature},
+		"Ed25519":     {must(newEd25519()), x509.KeyUsageDigitalSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
 			template := &x509.CertificateRequest{
@@ -70,6 +70,10 @@ func TestEveryKindOfKey(t *testing.T) {
 			verify(t, issued)
 			if issued.Leaf.KeyUsage != c.usage || len(issued.Leaf.Subject.Names) != 0 {
 				t.Errorf("usage %b, subject %q", issued.Leaf.KeyUsage, issued.Leaf.Subject)
+			}
+			entries := mesh.Ledger.Entries(ca.KindSVID)
+			if got := entries[len(entries)-1].KeyAlgorithm; got != name {
+				t.Errorf("the ledger names the key %q", got)
 			}
 		})
 	}
@@ -107,7 +111,7 @@ func checkEntry(t *testing.T, ledger *catest.Ledger, issued ca.Issued) {
 		IssuerSubject: issued.Issuers[0].Subject.String(), IssuerSerial: issued.Issuers[0].SerialNumber.Text(16),
 		NotBefore: issued.Leaf.NotBefore, NotAfter: issued.Leaf.NotAfter,
 		Proof: "token", TokenID: "token-1", Pod: "reviews-1", PodUID: "pod-uid", Node: "node-1", Requester: "10.1.2.3:4",
-		AccountUID: "account-uid", TokenAt: entries[0].Time,
+		AccountUID: "account-uid", TokenAt: entries[0].Time, KeyAlgorithm: "ECDSA P-256",
 	}
 	if diff := cmp.Diff(want, entries[0]); diff != "" {
 		t.Errorf("ledger entry (-want +got):\n%s", diff)

@@ -16,10 +16,11 @@ import (
 )
 
 // issuer is a key that signs leaves, its certificate, and the roots it leads to.
-// It is immutable; a rotation replaces it whole and forgets the key.
+// It is immutable; a rotation replaces it whole.
 type issuer struct {
 	key    crypto.Signer
 	cert   *x509.Certificate
+	serial string              // cert's, lower-case hex
 	chain  []*x509.Certificate // cert first, no root
 	bundle Bundle
 	// anchor is cert alone. That cert leads to a root, from now to its last
@@ -54,7 +55,7 @@ func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life t
 	if err != nil {
 		return nil, fmt.Errorf("reading roots of the issuer: %w", err)
 	}
-	if err := checkIssuer(chain, key.Public(), template, bundle, time.Now()); err != nil {
+	if err := checkIssuer(chain, key.Public(), template, td, bundle, time.Now()); err != nil {
 		return nil, err
 	}
 	return assembleIssuer(key, chain, bundle)
@@ -68,15 +69,21 @@ func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle)
 	lintCert := *chain[0]
 	lintCert.PublicKey = lintKey.Public()
 	now := time.Now()
+	// One that was kept is replaced as early as if its process had lived on.
+	made := chain[0].NotBefore.Add(Backdate)
+	if made.After(now) {
+		made = now
+	}
 	return &issuer{
 		key:       key,
 		cert:      chain[0],
+		serial:    chain[0].SerialNumber.Text(16),
 		chain:     chain,
 		bundle:    bundle,
 		anchor:    poolOf(chain[:1]),
 		lintKey:   lintKey,
 		lintCert:  &lintCert,
-		replaceAt: replaceAt(now, chain[0].NotAfter, jitter()).Round(0),
+		replaceAt: replaceAt(made, chain[0].NotAfter, jitter()).Round(0),
 	}, nil
 }
 

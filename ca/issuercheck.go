@@ -12,29 +12,38 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
-// checkIssuer refuses a chain that is not what was asked for, whoever signed
-// it: an issuer without its limits would be a CA for every trust domain.
-func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Certificate, bundle Bundle, now time.Time) error {
+// checkIssuer refuses a chain that is not what was asked for, whoever signed it.
+func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Certificate, td spiffeid.TrustDomain, bundle Bundle, now time.Time) error {
 	if len(chain) == 0 {
 		return misissued("chain", "upstream returned no certificate")
 	}
+	switch cert := chain[0]; {
+	case cert.Subject.String() != asked.Subject.String():
+		return misissued("subject", "subject is %q, asked for %q", cert.Subject, asked.Subject)
+	case cert.NotAfter.After(asked.NotAfter):
+		return misissued("validity", "issuer is valid to %s, asked for %s", cert.NotAfter, asked.NotAfter)
+	}
+	return checkLimits(chain, key, td, bundle, now)
+}
+
+// checkLimits refuses an issuer without its limits: it would be a CA for every
+// trust domain.
+func checkLimits(chain []*x509.Certificate, key crypto.PublicKey, td spiffeid.TrustDomain, bundle Bundle, now time.Time) error {
 	cert := chain[0]
 	switch {
 	case !samePublicKey(cert.PublicKey, key):
 		return misissued("key", "certificate is for another key")
-	case cert.Subject.String() != asked.Subject.String():
-		return misissued("subject", "subject is %q, asked for %q", cert.Subject, asked.Subject)
 	case !cert.BasicConstraintsValid || !cert.IsCA || !cert.MaxPathLenZero:
 		return misissued("basic_constraints", "issuer must be a CA of path length 0")
-	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
-		return misissued("key_usage", "issuer may not sign certificates")
-	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, asked.PermittedURIDomains):
-		return misissued("name_constraints", "URI names are limited to %q, must be to %q, critical", cert.PermittedURIDomains, asked.PermittedURIDomains)
+	case cert.KeyUsage&x509.KeyUsageCertSign == 0 || cert.KeyUsage&x509.KeyUsageCRLSign == 0:
+		return misissued("key_usage", "issuer may not sign certificates and CRLs")
+	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{td.Name()}):
+		return misissued("name_constraints", "URI names are limited to %q, must be to %q, critical", cert.PermittedURIDomains, td.Name())
 	case len(cert.SubjectKeyId) == 0:
 		return misissued("subject_key_id", "issuer has none, so leaves cannot point at it")
 	case cert.SerialNumber.Sign() <= 0:
 		return misissued("serial", "serial is not positive")
-	case cert.NotBefore.After(now) || !cert.NotAfter.After(now) || cert.NotAfter.After(asked.NotAfter):
+	case cert.NotBefore.After(now) || !cert.NotAfter.After(now):
 		return misissued("validity", "issuer is valid %s to %s", cert.NotBefore, cert.NotAfter)
 	}
 	return checkIssuerChain(chain, bundle, now)

@@ -161,7 +161,7 @@ func TestIssueWhileRotating(t *testing.T) {
 	done := make(chan error)
 	go func() {
 		for range 100 {
-			if err := service.rotate(t.Context()); err != nil {
+			if err := service.Replace(t.Context()); err != nil {
 				done <- err
 				return
 			}

@@ -2,6 +2,9 @@ package ca
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -37,6 +40,7 @@ func svidEntry(leaf, issuer *x509.Certificate, r Request, now time.Time) Entry {
 	e.Pod, e.PodUID, e.Node = r.Caller.Pod, r.Caller.PodUID, r.Caller.Node
 	e.Requester = r.RemoteAddr
 	e.AccountUID, e.TokenAt = r.Caller.AccountUID, r.Caller.TokenAt
+	e.KeyAlgorithm = keyAlgorithm(r.CSR.key)
 	if r.Caller.Proof == identity.ProofToken {
 		e.TokenAt = now
 	}
@@ -53,6 +57,19 @@ func KeyFingerprint(key crypto.PublicKey) (string, error) {
 		return "", fmt.Errorf("encoding public key: %w", err)
 	}
 	return hexSum(spki), nil
+}
+
+// keyAlgorithm names a key as [Entry].KeyAlgorithm does.
+func keyAlgorithm(key crypto.PublicKey) string {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		return "ECDSA " + k.Curve.Params().Name
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA %d", k.N.BitLen())
+	case ed25519.PublicKey:
+		return "Ed25519"
+	}
+	return ""
 }
 
 func hexSum(b []byte) string {

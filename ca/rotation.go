@@ -15,24 +15,30 @@ const (
 	lastBackoff  = 5 * time.Minute
 )
 
-// Run replaces the issuer in time, and within a minute after the clock was set back
-// to before its start, until the context ends; it returns nil then.
-// While the upstream is away the old issuer goes on to its end.
+// Run introduces the first issuer and replaces it in time: also within a minute
+// after it was revoked, or the clock was set back to before its start. It works
+// until the context ends and returns nil then. While the upstream is away the old
+// issuer goes on to its end.
 func (s *Service) Run(ctx context.Context) error {
 	backoff := firstBackoff
 	for {
-		now, iss := time.Now(), s.issuer.Load()
-		wait := min(iss.replaceAt.Sub(now), tick)
-		if iss.due(now) {
-			if err := s.rotate(ctx); err == nil {
+		now := time.Now()
+		wait := s.wait(now)
+		if wait <= 0 {
+			err := s.replaceIfDue(ctx)
+			if err == nil {
 				backoff = firstBackoff
 				continue
-			} else if ctx.Err() == nil {
+			}
+			if ctx.Err() == nil {
 				s.cfg.Logger.ErrorContext(ctx, "issuer not replaced", slog.Any("error", err), slog.Duration("retry_in", backoff),
-					slog.Time("issuer_not_after", s.issuer.Load().cert.NotAfter))
+					slog.Time("issuer_not_after", s.newest.Load().cert.NotAfter))
 			}
 			wait = time.Duration(float64(backoff) * (1 - jitter()))
 			backoff = min(2*backoff, lastBackoff)
+		}
+		if err := s.keys.prune(now); err != nil {
+			s.cfg.Logger.ErrorContext(ctx, "expired issuer keys not deleted", slog.Any("error", err))
 		}
 		timer := time.NewTimer(wait)
 		select {
@@ -44,28 +50,45 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// rotate makes an issuer, records it, and only then lets it sign.
-func (s *Service) rotate(ctx context.Context) error {
-	next, err := newIssuer(ctx, s.cfg.Upstream, s.cfg.TrustDomain, s.cfg.Profile.issuer)
-	if err != nil {
-		return err
+// Replace makes another issuer now, and returns once it signs SVIDs. It is for an
+// issuer that was revoked; what fails here, [Service.Run] tries again.
+func (s *Service) Replace(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	index, err := s.append(ctx, CertificateEntry(KindIssuer, next.cert, next.parent(), time.Now()))
-	if err != nil {
-		return err
+	return s.replace(ctx)
+}
+
+func (s *Service) replaceIfDue(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	s.issuer.Store(next)
-	s.cfg.Logger.InfoContext(ctx, "issuer in force", slog.String("subject", next.cert.Subject.String()),
-		slog.String("serial", next.cert.SerialNumber.Text(16)), slog.Time("not_after", next.cert.NotAfter),
-		slog.Time("replace_at", next.replaceAt), slog.Uint64("ledger_index", index))
-	return nil
+	if s.wait(time.Now()) > 0 {
+		return nil // Replace was faster
+	}
+	return s.replace(ctx)
+}
+
+// wait is how long nothing is to be done, a tick at most.
+func (s *Service) wait(now time.Time) time.Duration {
+	iss := s.current.Load()
+	if iss == nil || iss != s.newest.Load() || iss.due(now) || s.cfg.Revoked(iss.serial) {
+		return 0
+	}
+	return min(iss.replaceAt.Sub(now), tick)
 }
 
 // replaceAt is a third into an issuer's life, less up to a tenth of that so
 // that replicas do not ask their upstream at one moment.
-func replaceAt(now, notAfter time.Time, jitter float64) time.Time {
-	third := notAfter.Sub(now) / 3
-	return now.Add(third - time.Duration(jitter*float64(third)))
+func replaceAt(start, notAfter time.Time, jitter float64) time.Time {
+	third := notAfter.Sub(start) / 3
+	return start.Add(third - time.Duration(jitter*float64(third)))
 }
 
 // jitter is 0 to 0.1.

@@ -38,7 +38,7 @@ func (s *Service) IssueServer(ctx context.Context, r ServerRequest) (Issued, err
 	if err != nil {
 		return Issued{}, err
 	}
-	return s.issue(ctx, who, r.Lifetime, func(i Issued, now time.Time) Entry {
+	return s.issue(ctx, s.newest.Load(), who, r.Lifetime, func(i Issued, now time.Time) Entry {
 		e := CertificateEntry(KindServer, i.Leaf, i.Issuers[0], now)
 		e.Names = strings.Join(r.Names, ",")
 		return e

@@ -13,6 +13,9 @@ import (
 	"github.com/ensign-mesh/ensign/ca/internal/durable"
 )
 
+// extension ends the names of sealed files.
+const extension = ".key"
+
 // maxSecret is how large a secret may be in bytes.
 const maxSecret = 1 << 20
 
@@ -110,7 +113,7 @@ func (s *Store) path(name string) (string, error) {
 	if !validName.MatchString(name) {
 		return "", fmt.Errorf("name of a secret %q must be of the letters a-z, 0-9 and -", name)
 	}
-	return filepath.Join(s.dir, name+".key"), nil
+	return filepath.Join(s.dir, name+extension), nil
 }
 
 // missing says whether an error of Read means that there is no such secret.

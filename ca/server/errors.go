@@ -83,6 +83,8 @@ var outcomes = []knownError{
 	{identity.ErrUnknownAccount, outcome{code: codes.PermissionDenied, label: "unknown_account"}},
 	{identity.ErrUnknownPod, outcome{code: codes.PermissionDenied, label: "unknown_pod"}},
 	{identity.ErrMismatch, outcome{code: codes.PermissionDenied, label: "mismatch"}},
+	{identity.ErrRevoked, outcome{code: codes.PermissionDenied, label: "revoked"}},
+	{identity.ErrQuarantined, outcome{code: codes.PermissionDenied, label: "quarantined"}},
 	{ca.ErrLifetime, outcome{code: codes.InvalidArgument, label: "lifetime"}},
 	{ca.ErrIssuerExpired, outcome{code: codes.Unavailable, label: "issuer_expired"}},
 	{ca.ErrLedger, outcome{code: codes.Unavailable, label: "ledger", hidden: true}},

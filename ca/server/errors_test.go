@@ -30,6 +30,8 @@ func TestCode(t *testing.T) {
 		identity.ErrUnknownAccount:                 codes.PermissionDenied,
 		identity.ErrUnknownPod:                     codes.PermissionDenied,
 		identity.ErrMismatch:                       codes.PermissionDenied,
+		identity.ErrRevoked:                        codes.PermissionDenied,
+		identity.ErrQuarantined:                    codes.PermissionDenied,
 		identity.ErrUnavailable:                    codes.Unavailable,
 		ca.ErrIssuerExpired:                        codes.Unavailable,
 		ca.ErrLedger:                               codes.Unavailable,
@@ -62,6 +64,8 @@ func TestOutcome(t *testing.T) {
 	for err, want := range map[error]string{
 		nil:                                    "issued",
 		identity.ErrExpired:                    "expired",
+		identity.ErrRevoked:                    "revoked",
+		identity.ErrQuarantined:                "quarantined",
 		&ca.CSRError{Reason: ca.ReasonWeakKey}: "csr_weak_key",
 		errors.New("x"):                        "internal",
 	} {

@@ -114,7 +114,10 @@ func (a *Authenticator) caller(c claims) (identity.Caller, error) {
 		return identity.Caller{}, fmt.Errorf("%w: %s/%s with the UID of token %s does not exist",
 			identity.ErrUnknownAccount, k.Namespace, k.Account.Name, c.ID)
 	}
-	caller := identity.Caller{Account: account, AccountUID: uid, Proof: identity.ProofToken, TokenID: c.ID, Expires: time.Unix(c.Expiry, 0)}
+	caller := identity.Caller{
+		Account: account, AccountUID: uid, Proof: identity.ProofToken, TokenID: c.ID,
+		IssuedAt: time.Unix(c.IssuedAt, 0), Expires: time.Unix(c.Expiry, 0),
+	}
 	if k.Pod == nil {
 		return caller, nil
 	}

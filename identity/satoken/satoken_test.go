@@ -80,7 +80,7 @@ func TestTokenIsBelieved(t *testing.T) {
 		}
 		want := identity.Caller{
 			Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "reviews"}, AccountUID: "sa-1",
-			Proof: identity.ProofToken, TokenID: token.ID, Expires: token.Expires,
+			Proof: identity.ProofToken, TokenID: token.ID, IssuedAt: token.Expires.Add(-time.Hour), Expires: token.Expires,
 		}
 		if pod != "" {
 			want.Pod, want.PodUID, want.Node = pod, "pod-1", "n1"

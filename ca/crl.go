@@ -1,0 +1,35 @@
+package ca
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"fmt"
+	"math/big"
+	"time"
+)
+
+// SignCRL signs a CRL (DER) of an issuer that has not expired, in force or not,
+// by its serial (lower-case hex). It is valid until the issuer ends. The number is
+// positive and must grow from one CRL of the issuer to the next. Errors wrap
+// [ErrIssuerKeyGone].
+func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.RevocationListEntry) ([]byte, error) {
+	now := time.Now()
+	kept, ok := s.keys.find(issuerSerial)
+	if !ok || !now.Before(kept.Chain[0].NotAfter) {
+		return nil, fmt.Errorf("%w: issuer %s", ErrIssuerKeyGone, issuerSerial)
+	}
+	cert := kept.Chain[0]
+	// Backdated as leaves are: a peer whose clock is behind would take a CRL of
+	// the future for none, and refuse everybody.
+	from := now.UTC().Truncate(time.Second).Add(-Backdate)
+	if from.Before(cert.NotBefore) {
+		from = cert.NotBefore
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+		Number: number, ThisUpdate: from, NextUpdate: cert.NotAfter, RevokedCertificateEntries: revoked,
+	}, cert, kept.Key)
+	if err != nil {
+		return nil, fmt.Errorf("signing CRL of issuer %s: %w", issuerSerial, err)
+	}
+	return der, nil
+}
