@@ -28,6 +28,16 @@
 // is refused, the old SVID stays in use, and the error names the cure: a new
 // bundle file.
 //
+// # Certificate revocation lists
+//
+// [Server.SetCRLs] puts CRLs into ROOTCA, for leaf certificates only. Envoy refuses
+// every certificate of an issuer whose CRL is missing, has ended or is odd; so a set
+// is taken whole or not at all: one list that does not parse, is too large, has
+// ended or will while it is in use, holds an extension that Envoy may not know, is
+// not signed by the issuer of its name (if that is ours), or that Envoy refuses,
+// takes the set out of force, and [Acknowledged] says why. The bundle and the
+// certificate go out all the same, and the bundle's hash is that of the roots alone.
+//
 // # Where the key is
 //
 // In this process's memory and in Envoy's, nowhere else: it is not written, not

@@ -34,7 +34,7 @@ func FuzzDeltaRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	current, err := secretsOf(svid)
+	current, err := secretsOf(svid, &crlSet{})
 	if err != nil {
 		f.Fatal(err)
 	}

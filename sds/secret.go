@@ -22,17 +22,20 @@ const (
 const secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
 // secret is one resource of one SVID. Its version is the leaf's fingerprint or
-// the bundle's hash: what Envoy shows of it in its config dump is then a fact
-// about the certificate, and equal content is never sent twice.
+// the bundle's hash, with that of the CRLs behind it if there are any: what Envoy
+// shows of it in its config dump is then a fact about the content, and equal
+// content is never sent twice.
 type secret struct {
 	name    string
 	version string
 	body    *anypb.Any
 	svid    *SVID
+	crls    *crlSet // what ROOTCA holds of it
 }
 
-// secretsOf makes the resources of an SVID by name.
-func secretsOf(svid *SVID) (map[string]secret, error) {
+// secretsOf makes the resources of an SVID by name. The CRLs are part of ROOTCA: a
+// secret of their own would be one more that each listener and cluster waits for.
+func secretsOf(svid *SVID, crls *crlSet) (map[string]secret, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(svid.key)
 	if err != nil {
 		return nil, fmt.Errorf("encoding key: %w", err)
@@ -44,13 +47,20 @@ func secretsOf(svid *SVID) (map[string]secret, error) {
 	roots := &tlsv3.Secret{Name: SecretRoots, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
 		TrustedCa: inline(encode(svid.Roots)),
 	}}}
+	rootsVersion := svid.Bundle()
+	if len(crls.lists) > 0 {
+		context := roots.GetValidationContext()
+		// Leaves only: else Envoy asks for a CRL of the root too.
+		context.Crl, context.OnlyVerifyLeafCertCrl = inline(crls.pem()), true
+		rootsVersion += "+crl:" + crls.version
+	}
 	made := make(map[string]secret, 2)
-	for message, version := range map[*tlsv3.Secret]string{certificate: svid.Fingerprint(), roots: svid.Bundle()} {
+	for message, version := range map[*tlsv3.Secret]string{certificate: svid.Fingerprint(), roots: rootsVersion} {
 		body, err := anypb.New(message)
 		if err != nil {
 			return nil, fmt.Errorf("encoding secret %s: %w", message.GetName(), err)
 		}
-		made[message.GetName()] = secret{name: message.GetName(), version: version, body: body, svid: svid}
+		made[message.GetName()] = secret{name: message.GetName(), version: version, body: body, svid: svid, crls: crls}
 	}
 	return made, nil
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
 	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
@@ -22,14 +24,19 @@ type Server struct {
 	metrics *Metrics
 	logger  *slog.Logger
 
-	mu    sync.Mutex // guards made
-	made  map[string]secret
-	ofThe *SVID
+	crls *crlHolder
+
+	mu      sync.Mutex // guards all below
+	made    map[string]secret
+	madeOf  *SVID
+	madeFor *crlSet
 }
 
 // NewServer makes a Server of the Source's secrets; metrics may be nil.
 func NewServer(source *Source, metrics *Metrics, logger *slog.Logger) *Server {
-	return &Server{source: source, tracker: newTracker(), metrics: metrics, logger: logger}
+	s := &Server{source: source, tracker: newTracker(), metrics: metrics, logger: logger}
+	s.crls = newCRLHolder(s.tracker.follow, metrics, logger)
+	return s
 }
 
 // Register adds the service to a gRPC server.
@@ -41,23 +48,44 @@ func (s *Server) Register(registrar grpc.ServiceRegistrar) {
 // that changes.
 func (s *Server) Acknowledged() (Acknowledged, <-chan struct{}) { return s.tracker.watch() }
 
-// secrets are the resources of the live SVID, none without one, and a channel
-// that is closed when there are others.
-func (s *Server) secrets() (map[string]secret, <-chan struct{}, error) {
-	svid, changed := s.source.Watch()
+// SetCRLs has Envoy check its peers against these CRLs (DER, one an issuer), or
+// against none if there are none. A set that is not usable as a whole, or that
+// Envoy refuses, or of which one ends, is left out as a whole and said so in
+// [Acknowledged]; certificate and bundle are served all the same.
+func (s *Server) SetCRLs(revision uint64, lists [][]byte) {
+	s.crls.take(newCRLSet(revision, lists, time.Now()))
+}
+
+// offer is what there is to send.
+type offer struct {
+	// secrets are the resources of the live SVID by name; none without one.
+	secrets map[string]secret
+	// Closed when there is another SVID, or other CRLs.
+	renewed, relisted <-chan struct{}
+}
+
+func (s *Server) offer() (offer, error) {
+	svid, renewed := s.source.Watch()
+	crls, relisted := s.crls.watch()
+	now := offer{renewed: renewed, relisted: relisted}
 	if _, err := s.source.Live(); err != nil {
-		return nil, changed, nil
+		return now, nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ofThe != svid {
-		made, err := secretsOf(svid)
-		if err != nil {
-			return nil, changed, status.Error(codes.Internal, err.Error())
+	if s.madeOf != svid || s.madeFor != crls {
+		if err := crls.contradicted(slices.Concat(svid.Chain[1:], svid.Roots)); err != nil {
+			s.crls.drop(crls, err)
+			crls, now.relisted = s.crls.watch()
 		}
-		s.made, s.ofThe = made, svid
+		made, err := secretsOf(svid, crls)
+		if err != nil {
+			return now, status.Error(codes.Internal, err.Error())
+		}
+		s.made, s.madeOf, s.madeFor = made, svid, crls
 	}
-	return s.made, changed, nil
+	now.secrets = s.made
+	return now, nil
 }
 
 // exchange is a stream of either kind, reduced to what differs between them.
@@ -66,15 +94,15 @@ type exchange[Request any] interface {
 	Context() context.Context
 }
 
-// serve runs one stream: requests and new SVIDs lead to push.
+// serve runs one stream: requests, new SVIDs and new CRLs lead to push.
 func serve[Request any](s *Server, stream exchange[Request], take func(Request) error, push func(map[string]secret) error) error {
 	requests, failed := make(chan Request), make(chan error, 1)
 	ctx := stream.Context()
 	go receive(ctx, stream, requests, failed)
 	for {
-		current, changed, err := s.secrets()
+		now, err := s.offer()
 		if err == nil {
-			err = push(current)
+			err = push(now.secrets)
 		}
 		if err != nil {
 			return err
@@ -87,7 +115,8 @@ func serve[Request any](s *Server, stream exchange[Request], take func(Request) 
 				return nil
 			}
 			return err
-		case <-changed:
+		case <-now.renewed:
+		case <-now.relisted:
 		case request := <-requests:
 			if err := take(request); err != nil {
 				return err

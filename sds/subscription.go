@@ -3,6 +3,7 @@ package sds
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
@@ -79,11 +80,18 @@ func (b *subscription) settle(s secret, refusal *rpcstatus.Status) {
 		b.server.tracker.ack(b.stream, s)
 		return
 	}
-	reason := refusal.GetMessage()
-	reason = reason[:min(len(reason), maxReason)]
+	reason := cutText(refusal.GetMessage())
 	b.server.metrics.event("nack", 1)
 	b.server.logger.Error("envoy refused a secret and keeps its last one", "secret", s.name, "version", s.version, "reason", reason)
 	b.server.tracker.nack(s.name, reason)
+	if s.name == SecretRoots {
+		b.server.crls.refused(s.crls, reason)
+	}
+}
+
+// cutText keeps what fits a report of a text of any length.
+func cutText(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
 }
 
 // outdated are the subscribed secrets that the client does not have, by name.

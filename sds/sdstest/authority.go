@@ -125,6 +125,24 @@ func PEM(certs ...*x509.Certificate) string {
 	return text.String()
 }
 
+// CRL makes the issuer's list of revoked serials, valid until then; spoil may be
+// nil, or change the template.
+func (a *Authority) CRL(t testing.TB, number int64, until time.Time, revoked []*big.Int, spoil func(*x509.RevocationList)) []byte {
+	t.Helper()
+	list := &x509.RevocationList{Number: big.NewInt(number), ThisUpdate: time.Now().Add(-backdate), NextUpdate: until}
+	for _, serial := range revoked {
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now()})
+	}
+	if spoil != nil {
+		spoil(list)
+	}
+	der, err := x509.CreateRevocationList(rand.Reader, list, a.Issuer, a.issuerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
 func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
