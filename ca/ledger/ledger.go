@@ -61,7 +61,13 @@ type Ledger struct {
 	// background carries the values of Open's context and outlives it.
 	background context.Context
 	// head is the writer's tree, for readers.
-	head atomic.Pointer[tree]
+	head atomic.Pointer[head]
+}
+
+// head is a tree that nothing changes any more. grown is closed when there is a newer one.
+type head struct {
+	tree
+	grown chan struct{}
 }
 
 // entry is one append on its way.
@@ -166,6 +172,10 @@ func (l *Ledger) Checkpoint() (note, verifierKey string, size uint64) {
 	return head.note, l.signer.text, uint64(head.size)
 }
 
+// Changed is closed when there is a newer checkpoint than that of now: ask for it
+// before [Ledger.Checkpoint], and none is missed.
+func (l *Ledger) Changed() <-chan struct{} { return l.head.Load().grown }
+
 // Close finishes the commit in hand and closes the file.
 func (l *Ledger) Close() error {
 	l.group.Close()
@@ -186,5 +196,7 @@ func (l *Ledger) reload(ctx context.Context) error {
 
 func (l *Ledger) install(t tree) {
 	l.tree = t
-	l.head.Store(&t)
+	if old := l.head.Swap(&head{tree: t, grown: make(chan struct{})}); old != nil {
+		close(old.grown)
+	}
 }

@@ -29,7 +29,7 @@ func load(ctx context.Context, db *sql.DB, verifier note.Verifier) (tree, error)
 	for i, index := range right {
 		t.edge[index] = hashes[i]
 	}
-	if err := t.check(verifier); err != nil {
+	if t.root, err = t.check(verifier); err != nil {
 		return tree{}, err
 	}
 	// The newest entries are looked at now, all others when they are read.
@@ -53,23 +53,23 @@ func checkCount(ctx context.Context, db *sql.DB, size int64) error {
 	return nil
 }
 
-// check holds the stored hashes against the signed checkpoint.
-func (t tree) check(verifier note.Verifier) error {
+// check holds the stored hashes against the signed checkpoint, and returns its root.
+func (t tree) check(verifier note.Verifier) (tlog.Hash, error) {
 	checkpoint, err := openNote(t.note, verifier)
 	if err != nil {
-		return damagef("its checkpoint of size %d: %v", t.size, err)
+		return tlog.Hash{}, damagef("its checkpoint of size %d: %v", t.size, err)
 	}
 	root, err := tlog.TreeHash(t.size, t)
 	if err != nil {
-		return fmt.Errorf("computing the root: %w", err)
+		return tlog.Hash{}, fmt.Errorf("computing the root: %w", err)
 	}
 	switch {
 	case checkpoint.N != t.size:
-		return damagef("the checkpoint stored for size %d says %d", t.size, checkpoint.N)
+		return tlog.Hash{}, damagef("the checkpoint stored for size %d says %d", t.size, checkpoint.N)
 	case checkpoint.Hash != root:
-		return damagef("its hashes lead to another root than its checkpoint of size %d was signed for", t.size)
+		return tlog.Hash{}, damagef("its hashes lead to another root than its checkpoint of size %d was signed for", t.size)
 	}
-	return nil
+	return root, nil
 }
 
 // openNote reads a checkpoint of this log: signed by its key, under its name.

@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -15,21 +16,50 @@ type stored struct {
 	db  *sql.DB
 }
 
-// ReadHashes implements tlog.HashReader.
+// ReadHashes implements tlog.HashReader, with one query for all.
 func (s stored) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
+	asked, err := json.Marshal(indexes)
+	if err != nil {
+		return nil, fmt.Errorf("asking for hashes: %w", err)
+	}
+	found, err := s.hashes(`SELECT idx, hash FROM json_each(?) CROSS JOIN hashes ON idx = value`, string(asked))
+	if err != nil {
+		return nil, err
+	}
 	hashes := make([]tlog.Hash, len(indexes))
 	for i, index := range indexes {
-		var hash []byte
-		err := s.db.QueryRowContext(s.ctx, `SELECT hash FROM hashes WHERE idx = ?`, index).Scan(&hash)
-		if errors.Is(err, sql.ErrNoRows) || (err == nil && len(hash) != tlog.HashSize) {
+		hash, ok := found[index]
+		if !ok {
 			return nil, damagef("hash %d is missing or not whole", index)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading hash %d: %w", index, err)
-		}
-		hashes[i] = tlog.Hash(hash)
+		hashes[i] = hash
 	}
 	return hashes, nil
+}
+
+// hashes takes all rows of a query for index and hash, but for hashes that are not whole.
+func (s stored) hashes(text string, args ...any) (map[int64]tlog.Hash, error) {
+	rows, err := s.db.QueryContext(s.ctx, text, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading hashes: %w", err)
+	}
+	defer rows.Close()
+	found := map[int64]tlog.Hash{}
+	for rows.Next() {
+		var index int64
+		var hash []byte
+		if err := rows.Scan(&index, &hash); err != nil {
+			return nil, fmt.Errorf("reading hashes: %w", err)
+		}
+		if len(hash) == tlog.HashSize {
+			found[index] = tlog.Hash(hash)
+		}
+	}
+	// A writer's pool has one connection: it must be free for the next query.
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return nil, fmt.Errorf("reading hashes: %w", err)
+	}
+	return found, nil
 }
 
 // check sees that records are what was hashed, so that nobody is answered, and
@@ -53,25 +83,9 @@ func (s stored) check(records []Record) error {
 // checkRun does the same for records that follow one another: their hashes lie
 // close together.
 func (s stored) checkRun(records []Record) error {
-	first, last := leaf(records[0]), leaf(records[len(records)-1])
-	rows, err := s.db.QueryContext(s.ctx, `SELECT idx, hash FROM hashes WHERE idx BETWEEN ? AND ?`, first, last)
+	hashes, err := s.hashes(`SELECT idx, hash FROM hashes WHERE idx BETWEEN ? AND ?`, leaf(records[0]), leaf(records[len(records)-1]))
 	if err != nil {
-		return fmt.Errorf("reading hashes: %w", err)
-	}
-	defer rows.Close()
-	hashes := make(map[int64]tlog.Hash, last-first+1)
-	for rows.Next() {
-		var index int64
-		var hash []byte
-		if err := rows.Scan(&index, &hash); err != nil {
-			return fmt.Errorf("reading hashes: %w", err)
-		}
-		if len(hash) == tlog.HashSize {
-			hashes[index] = tlog.Hash(hash)
-		}
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("reading hashes: %w", err)
+		return err
 	}
 	for _, r := range records {
 		if hash, ok := hashes[leaf(r)]; !ok || hash != tlog.RecordHash(r.Data) {

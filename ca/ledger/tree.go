@@ -15,6 +15,8 @@ type tree struct {
 	// edge holds the hashes on the right edge, by stored-hash index: all that
 	// an append or a root needs.
 	edge map[int64]tlog.Hash
+	// root is what note is signed for; both are unset while the log is empty.
+	root tlog.Hash
 	note string
 }
 
@@ -71,6 +73,6 @@ func (t *tree) sign(origin string, s *signer) error {
 	if err != nil {
 		return fmt.Errorf("signing the checkpoint: %w", err)
 	}
-	t.note = string(signed)
+	t.root, t.note = root, string(signed)
 	return nil
 }
