@@ -15,5 +15,6 @@
 //
 // Beyond a number of calls at work, further ones are shed at once with
 // ResourceExhausted and the time after which to try again. So are those of an
-// account that asks for more than its share, before they can crowd out others.
+// identity that asks for more than its [Limits], before they can crowd out others;
+// that is an alert as well, see [Server.Surges].
 package server

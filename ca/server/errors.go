@@ -13,7 +13,6 @@ import (
 
 var (
 	errBusy          = errors.New("too many certificates are being signed: try again")
-	errGreedy        = errors.New("this identity has asked for too many certificates: try again later")
 	errNoCaller      = errors.New("no proven identity: bring a bearer token or a client certificate")
 	errImpersonation = errors.New("a certificate for another identity cannot be asked for: certificates are for the caller only")
 )
@@ -24,6 +23,9 @@ type outcome struct {
 	label string
 	// hidden errors are told to the log; the caller hears the label only.
 	hidden bool
+	// quiet errors have an alert of their own, see [Surge]: a line for each would
+	// drown the log.
+	quiet bool
 }
 
 // Code is the gRPC code of an error of identity or ca: what the caller cannot
@@ -44,6 +46,10 @@ func classify(err error) outcome {
 			code = codes.PermissionDenied
 		}
 		return outcome{code: code, label: "csr_" + string(csr.Reason)}
+	}
+	var limit *limitError
+	if errors.As(err, &limit) {
+		return outcome{code: codes.ResourceExhausted, label: limit.label, quiet: true}
 	}
 	for _, known := range outcomes {
 		if errors.Is(err, known.is) {
@@ -66,7 +72,6 @@ type knownError struct {
 var outcomes = []knownError{
 	{nil, outcome{code: codes.OK, label: "issued"}},
 	{errBusy, outcome{code: codes.ResourceExhausted, label: "shed"}},
-	{errGreedy, outcome{code: codes.ResourceExhausted, label: "shed_account"}},
 	{errNoCaller, outcome{code: codes.Unauthenticated, label: "no_proof"}},
 	{errImpersonation, outcome{code: codes.PermissionDenied, label: "impersonation"}},
 	{context.Canceled, outcome{code: codes.Canceled, label: "canceled"}},

@@ -82,6 +82,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 		"no issuer":      {Metrics: metrics},
 		"no metrics":     {Issuer: slowIssuer{}},
 		"negative limit": {Issuer: slowIssuer{}, Metrics: metrics, Limit: -1},
+		"negative rate":  {Issuer: slowIssuer{}, Metrics: metrics, Limits: server.Limits{PerSecond: -1}},
 	} {
 		if _, err := server.New(cfg); err == nil {
 			t.Errorf("%s was accepted", name)

@@ -11,10 +11,14 @@ import (
 // stageParse is the one stage that happens here and not in package ca.
 const stageParse ca.Stage = "parse"
 
-// Metrics counts certificates: ensign_csr_total{outcome} and ensign_csr_seconds{stage}.
+// Metrics counts certificates, ensign_csr_total{outcome} and
+// ensign_csr_seconds{stage}, and who asks for too many,
+// ensign_issuance_refused_total{reason} and ensign_issuance_surging.
 type Metrics struct {
 	total   *prometheus.CounterVec
 	seconds *prometheus.HistogramVec
+	refused *prometheus.CounterVec
+	surges  *surges
 }
 
 // NewMetrics registers the metrics; it panics if they are registered already.
@@ -29,8 +33,19 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help:    "Time spent in each stage of a certificate signing request.",
 			Buckets: prometheus.ExponentialBuckets(25e-6, 4, 10), // 25 µs to 6.5 s
 		}, []string{"stage"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ensign_issuance_refused_total",
+			Help: "Certificates refused because their identity asked for too many: a second (rate) or a day (day).",
+		}, []string{"reason"}),
+		surges: &surges{of: map[string]*surge{}},
 	}
-	reg.MustRegister(m.total, m.seconds)
+	for _, r := range []reason{reasonRate, reasonDay} {
+		m.refused.WithLabelValues(string(r))
+	}
+	reg.MustRegister(m.total, m.seconds, m.refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ensign_issuance_surging",
+		Help: "Identities that were refused a certificate within the last minute because they asked for too many.",
+	}, func() float64 { return float64(m.surges.surging(time.Now())) }))
 	return m
 }
 

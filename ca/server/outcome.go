@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -34,7 +35,12 @@ func Status(err error) error {
 	if out.code != codes.ResourceExhausted {
 		return answer.Err()
 	}
-	delay := retryAfter + rand.N(retryAfter)
+	delay := retryAfter
+	var limit *limitError
+	if errors.As(err, &limit) {
+		delay = limit.retry
+	}
+	delay += rand.N(retryAfter)
 	detailed, detailErr := answer.WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	if detailErr != nil {
 		return answer.Err()
@@ -71,8 +77,30 @@ func (s *Server) conclude(ctx context.Context, span trace.Span, caller identity.
 
 // level is Error for what somebody here must mend, Warn for what a caller must.
 func level(out outcome) slog.Level {
-	if out.hidden {
+	switch {
+	case out.hidden:
 		return slog.LevelError
+	case out.quiet:
+		return slog.LevelDebug
 	}
 	return slog.LevelWarn
 }
+
+// alert tells of an identity that has reached a limit.
+func (s *Server) alert(ctx context.Context, caller identity.Caller, err error) {
+	var limit *limitError
+	if !errors.As(err, &limit) {
+		return
+	}
+	s.cfg.Metrics.refused.WithLabelValues(string(limit.reason)).Inc()
+	surge, tell := s.cfg.Metrics.surges.note(caller.Account.String(), time.Now())
+	if !tell {
+		return
+	}
+	s.cfg.Logger.WarnContext(ctx, "identity asks for too many certificates", slog.String("spiffe_id", surge.SPIFFEID),
+		slog.String("limit", string(limit.reason)), slog.Int("refused", surge.Refused), slog.Time("since", surge.Since),
+		slog.String("pod", caller.Pod), slog.String("remote_addr", remoteAddr(ctx)))
+}
+
+// Surges is who asked for too many certificates within the last hour, by SPIFFE ID.
+func (s *Server) Surges() []Surge { return s.cfg.Metrics.surges.list(time.Now()) }

@@ -33,6 +33,10 @@ type Config struct {
 	Metrics *Metrics
 	// Limit is how many calls may be at work at once; 0 is DefaultLimit.
 	Limit int
+	// Limits are those of each identity.
+	Limits Limits
+	// Issued is what counted before this process began. Nil: nothing did.
+	Issued IssuedSince
 	// Logger gets one line for each call. Nil is silence.
 	Logger *slog.Logger
 	// Tracing makes the spans. Nil makes none.
@@ -56,6 +60,13 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Limit < 0 {
 		return nil, errors.New("limit of calls at work is negative")
 	}
+	var err error
+	if cfg.Limits, err = cfg.Limits.validated(); err != nil {
+		return nil, err
+	}
+	if cfg.Issued == nil {
+		cfg.Issued = func(context.Context, string, time.Time) (int, error) { return 0, nil }
+	}
 	if cfg.Limit == 0 {
 		cfg.Limit = DefaultLimit
 	}
@@ -67,7 +78,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg:    cfg,
-		shares: newShares(),
+		shares: newShares(cfg.Limits, cfg.Issued),
 		slots:  make(chan struct{}, cfg.Limit),
 		tracer: cfg.Tracing.Tracer("github.com/ensign-mesh/ensign/ca/server"),
 	}, nil
@@ -86,6 +97,7 @@ func (s *Server) CreateCertificate(ctx context.Context, req *istioca.IstioCertif
 	start := time.Now()
 	caller, _ := identity.CallerFrom(ctx)
 	issued, err := s.create(ctx, caller, req)
+	s.alert(ctx, caller, err)
 	s.conclude(ctx, span, caller, issued, err, time.Since(start))
 	if err != nil {
 		return nil, Status(err)
@@ -93,7 +105,7 @@ func (s *Server) CreateCertificate(ctx context.Context, req *istioca.IstioCertif
 	return &istioca.IstioCertificateResponse{CertChain: certChain(issued)}, nil
 }
 
-func (s *Server) create(ctx context.Context, caller identity.Caller, req *istioca.IstioCertificateRequest) (ca.Issued, error) {
+func (s *Server) create(ctx context.Context, caller identity.Caller, req *istioca.IstioCertificateRequest) (issued ca.Issued, err error) {
 	if caller.Account.IsZero() {
 		return ca.Issued{}, errNoCaller
 	}
@@ -101,7 +113,7 @@ func (s *Server) create(ctx context.Context, caller identity.Caller, req *istioc
 	if err != nil {
 		return ca.Issued{}, err
 	}
-	defer leave()
+	defer func() { leave(err == nil) }()
 	select {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()

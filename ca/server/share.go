@@ -10,25 +10,21 @@ import (
 	"github.com/ensign-mesh/ensign/identity"
 )
 
-// One account's share of the signing. A node that restarts with 50 pods of one
-// account is served at once; so is a deployment of any size whose accounts differ.
 const (
-	accountBurst = 50
-	// accountRate is in calls a second.
-	accountRate = 5
-	// accountSlots is how many of its calls may be at work at once, so that no
-	// account holds more than a sixteenth of DefaultLimit while the ledger is slow.
+	// accountSlots is how many of an identity's calls may be at work at once, so
+	// that none holds more than a sixteenth of DefaultLimit while the ledger is slow.
 	accountSlots = 16
-	// accountCalls is how many may be at work or wait for a slot.
+	// accountCalls is how many may be at work or wait for a slot, if the burst is
+	// not larger.
 	accountCalls = 64
-	// sweepEvery is how long a bucket takes to fill: what stands idle for that
-	// long is as good as new, and forgotten.
-	sweepEvery = accountBurst / accountRate * time.Second
 )
 
-// shares gives each account its share. Only proven callers are counted, so there
-// are never more than the mesh has accounts.
+// shares gives each identity its share. Only proven callers are counted, so there
+// are never more than the mesh has accounts, and had today.
 type shares struct {
+	limits Limits
+	issued IssuedSince
+
 	mu    sync.Mutex
 	of    map[identity.ServiceAccount]*share
 	swept time.Time
@@ -38,25 +34,40 @@ type share struct {
 	bucket *rate.Limiter
 	slots  chan struct{}
 	calls  int // guarded by shares.mu
+	quota  quota
 }
 
-func newShares() *shares { return &shares{of: map[identity.ServiceAccount]*share{}} }
+func newShares(limits Limits, issued IssuedSince) *shares {
+	return &shares{limits: limits, issued: issued, of: map[identity.ServiceAccount]*share{}}
+}
 
-// enter waits for one of the account's slots; leave gives it back. It answers
-// errGreedy at once if the account has asked for too much, and the context's
-// error if that ends first.
-func (s *shares) enter(ctx context.Context, account identity.ServiceAccount) (leave func(), err error) {
+// enter waits for one of the identity's slots. leave gives it back, and says
+// whether a certificate came of it. Errors are a [*limitError] at once if the
+// identity has asked for too much, the context's if that ends first, or the ledger's.
+func (s *shares) enter(ctx context.Context, account identity.ServiceAccount) (leave func(issued bool), err error) {
 	own := s.admit(account)
 	if own == nil {
-		return nil, errGreedy
+		return nil, s.limits.tooFast()
 	}
 	select {
 	case own.slots <- struct{}{}:
-		return func() { <-own.slots; s.done(own) }, nil
 	case <-ctx.Done():
 		s.done(own)
 		return nil, ctx.Err()
 	}
+	day, err := own.quota.take(ctx, account.String(), s.limits, s.issued)
+	leave = func(issued bool) {
+		if !issued {
+			own.quota.giveBack(day)
+		}
+		<-own.slots
+		s.done(own)
+	}
+	if err != nil {
+		leave(true) // nothing was taken
+		return nil, err
+	}
+	return leave, nil
 }
 
 // admit counts one call, or answers nil if it is one too many.
@@ -66,10 +77,10 @@ func (s *shares) admit(account identity.ServiceAccount) *share {
 	s.sweep()
 	own := s.of[account]
 	if own == nil {
-		own = &share{bucket: rate.NewLimiter(accountRate, accountBurst), slots: make(chan struct{}, accountSlots)}
+		own = &share{bucket: rate.NewLimiter(rate.Limit(s.limits.PerSecond), s.limits.Burst), slots: make(chan struct{}, accountSlots)}
 		s.of[account] = own
 	}
-	if own.calls >= accountCalls || !own.bucket.Allow() {
+	if own.calls >= max(accountCalls, s.limits.Burst) || !own.bucket.Allow() {
 		return nil
 	}
 	own.calls++
@@ -82,15 +93,16 @@ func (s *shares) done(own *share) {
 	own.calls--
 }
 
-// sweep forgets who has been idle until the bucket was full.
+// sweep forgets who has been idle until the bucket was full and the day was over:
+// then nothing is known of it that the ledger does not know as well.
 func (s *shares) sweep() {
 	now := time.Now()
-	if now.Sub(s.swept) < sweepEvery {
+	if now.Sub(s.swept) < s.limits.refill() {
 		return
 	}
 	s.swept = now
 	for account, own := range s.of {
-		if own.calls == 0 && own.bucket.TokensAt(now) >= accountBurst {
+		if own.calls == 0 && own.bucket.TokensAt(now) >= float64(s.limits.Burst) && !own.quota.of(dayOf(now)) {
 			delete(s.of, account)
 		}
 	}
