@@ -97,8 +97,11 @@ func (c *catalog) unit(id unitID, sc build.Scope) *unit {
 }
 
 // visible is what a part of a host takes from the scope. Clusters and endpoints
-// take only whether the service is seen and under which rules.
+// take only whether the service is seen and under which rules; denials nothing.
 func visible(snap *mesh.Snapshot, id unitID, sc build.Scope) build.Visibility {
+	if id.part == denials {
+		return build.Visibility{}
+	}
 	v := build.Visible(snap, sc, id.host)
 	if id.part == virtualHosts {
 		return v

@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"slices"
+
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds/build"
 )
@@ -37,12 +39,35 @@ func dirtOf(old, new *mesh.Snapshot, ch mesh.ChangeSet) *dirt {
 		d.covered(pattern, d.routes)
 	}
 	for pattern := range ch.DestinationRules {
-		d.covered(pattern, func(host string) {
-			d.host(clusters, host)
-			d.host(endpoints, host)
-		})
+		d.ruled(pattern)
+	}
+	if ch.Denied {
+		d.denied()
 	}
 	return d
+}
+
+// ruled marks what reads the DestinationRules of a pattern.
+func (d *dirt) ruled(pattern string) {
+	d.covered(pattern, func(host string) {
+		d.host(clusters, host)
+		d.host(endpoints, host)
+	})
+}
+
+// denied marks what reads who is cut off itself. What quarantine takes from
+// hosts and workloads is in their own sets.
+func (d *dirt) denied() {
+	d.units[unitID{part: denials}] = struct{}{}
+	moved := d.new.Denied.Since(d.old.Denied)
+	if len(moved) == 0 {
+		return
+	}
+	for pattern, rules := range d.new.DestinationRules {
+		if slices.ContainsFunc(rules, func(r *mesh.DestinationRule) bool { return build.Accepts(r, moved) }) {
+			d.ruled(pattern)
+		}
+	}
 }
 
 func (d *dirt) host(p part, host string) { d.units[unitID{part: p, host: host}] = struct{}{} }

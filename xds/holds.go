@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 // quorum is how many identities of one version must refuse content before it is
@@ -16,9 +18,16 @@ const quorum = 2
 // holdable says whether content may be held back from a version at all. The two
 // listeners that take captured traffic may not: without them a proxy serves
 // nothing, so that a fault which an error blames on them, of another resource
-// maybe, would cut off every pod. Who refuses them is NACKED, alone.
+// maybe, would cut off every pod. Nor may the denials: two thieves could keep
+// what cuts them off from everybody. Who refuses them is NACKED, alone.
 func holdable(r *resource) bool {
-	return r.kind != listener || r.name != "virtualOutbound" && r.name != "virtualInbound"
+	switch r.kind {
+	case listener:
+		return r.name != "virtualOutbound" && r.name != "virtualInbound"
+	case extension:
+		return r.name != build.RevokedHTTP && r.name != build.RevokedTCP
+	}
+	return true
 }
 
 // maxVersions bounds how many client versions are kept account of; versions are

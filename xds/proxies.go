@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 // Proxies are the connected clients that have said who they are, sorted by name.
@@ -67,7 +69,7 @@ func (s *session) status() (ProxyStatus, bool) {
 	}
 	p := ProxyStatus{
 		Name: s.node.pod.String(), SPIFFEID: s.caller.Account.String(), NodeID: s.node.id,
-		EnvoyVersion: s.program.version, ConnectedAt: s.opened,
+		EnvoyVersion: s.program.version, ConnectedAt: s.opened, DenyAcked: s.denyAcked(),
 	}
 	for _, w := range s.watches {
 		if w.asked {
@@ -75,6 +77,18 @@ func (s *session) status() (ProxyStatus, bool) {
 		}
 	}
 	return p, true
+}
+
+// denyAcked says whether the client uses the newest denials.
+func (s *session) denyAcked() bool {
+	w := s.watches[extension]
+	for _, name := range []string{build.RevokedHTTP, build.RevokedTCP} {
+		now, had := s.lookup(extension, name), w.have[name].acked
+		if !w.wants(name) || now == nil || had == nil || had.version != now.version {
+			return false
+		}
+	}
+	return true
 }
 
 // status is how one kind stands.

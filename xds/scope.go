@@ -54,6 +54,7 @@ func (s *scope) dirty(d *dirt) map[unitID]struct{} {
 // everything adds all units that the newest snapshot has for the scope.
 func (s *scope) everything(d *dirt, ids map[unitID]struct{}) {
 	ids[unitID{part: base}] = struct{}{}
+	ids[unitID{part: denials}] = struct{}{}
 	for _, number := range build.Ports(d.new, s.key) {
 		ids[unitID{part: ports, port: number}] = struct{}{}
 	}

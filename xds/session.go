@@ -38,6 +38,8 @@ type session struct {
 	// narrow are clusters that are not widened any more, though the client's
 	// endpoints may lag: it kept silent or refused.
 	narrow map[string]struct{}
+	// denied is what was last seen of who is cut off.
+	denied *mesh.Denied
 	// asides answer types that are not served.
 	asides []*response
 	nonces uint64
@@ -107,11 +109,13 @@ func (s *session) refresh() error {
 	if s.scope == nil {
 		return nil
 	}
-	w, err := admit(s.server.snap.Load(), s.caller, s.node, time.Now())
+	snap := s.server.snap.Load()
+	w, err := admit(snap, s.caller, s.node, time.Now())
 	if err != nil {
 		return err
 	}
 	s.regroup(inboundOf(w))
+	s.unbridge(snap.Denied)
 	changes, now, ok := s.scope.view.since(s.scopeSeen)
 	s.scopeSeen = now
 	s.markAll(changes, ok)

@@ -13,7 +13,11 @@ type ProxyStatus struct {
 	NodeID       string
 	EnvoyVersion string // "1.40.0"; for another client its own words; "" if it did not say
 	ConnectedAt  time.Time
-	Types        []TypeStatus // in the order in which they are sent
+	// DenyAcked: on this stream the client has said that it uses the newest content
+	// of both filters that refuse who is cut off (build.Denials). False where it
+	// refused them or has not asked for them, too.
+	DenyAcked bool
+	Types     []TypeStatus // in the order in which they are sent
 }
 
 // State says whether a client has what it should have.

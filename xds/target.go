@@ -1,5 +1,7 @@
 package xds
 
+import "slices"
+
 // target is what the client should have under a name now: nil for nothing. ok
 // is false when there is something and it must not be sent.
 func (s *session) target(w *watch, name string) (r *resource, ok bool) {
@@ -33,7 +35,8 @@ func (s *session) effective(w *watch, name string) (r *resource, ok bool) {
 // the client's endpoints still run as ones that the cluster would drop, it is
 // widened by them. Only by identities that the client accepts already, and that
 // the service's own endpoints no longer have: one that was taken from the
-// service while its pods still run as it is dropped at once.
+// service while its pods still run as it is dropped at once, and so is one in
+// quarantine.
 func (s *session) bridged(desired *resource) *resource {
 	if len(desired.ids) == 0 || desired.assignment == "" {
 		return desired
@@ -45,7 +48,8 @@ func (s *session) bridged(desired *resource) *resource {
 	e := s.watches[endpoint]
 	had := e.have[desired.assignment]
 	leaving := without(without(union(had.acked.identities(), had.sent.identities()), desired.ids), s.present(e, desired.assignment))
-	if leaving = within(leaving, accepted.ids); len(leaving) == 0 {
+	leaving = slices.DeleteFunc(within(leaving, accepted.ids), s.server.snap.Load().Denied.Quarantined)
+	if len(leaving) == 0 {
 		return desired
 	}
 	wide, err := s.server.catalog.widen(desired, leaving)

@@ -14,10 +14,11 @@ const (
 	virtualHosts
 	ports
 	base
+	denials
 )
 
 // unitID names the smallest piece of a scope that is built alone: one part of
-// a host, one port, or the base.
+// a host, one port, the base, or the denials, which are the same for all scopes.
 type unitID struct {
 	part part
 	host string
@@ -50,6 +51,8 @@ var fromBuild = maker{
 			return build.VirtualHosts(snap, sc, id.host)
 		case ports:
 			return build.Port(snap, sc, id.port)
+		case denials:
+			return build.Denials(snap)
 		default:
 			return build.Base(snap, sc)
 		}

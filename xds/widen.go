@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/ensign-mesh/ensign/mesh"
 )
 
 // widths are the widened forms of one cluster, by the identities they accept.
@@ -38,6 +40,21 @@ func (c *catalog) widen(r *resource, more []string) (*resource, error) {
 	}
 	r.wide.made[key] = w
 	return w, nil
+}
+
+// unbridge looks again at the clusters that were widened, when somebody was cut
+// off since: maybe who they were widened by.
+func (s *session) unbridge(denied *mesh.Denied) {
+	if denied == s.denied {
+		return
+	}
+	s.denied = denied
+	c := s.watches[cluster]
+	for name, had := range c.have {
+		if had.sent != nil && had.sent.widened != nil {
+			c.markWanted(name)
+		}
+	}
 }
 
 // union is the sorted set of what is in a or in b.

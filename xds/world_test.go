@@ -72,6 +72,7 @@ func newWorld(t *testing.T, tune ...func(*Config)) *world {
 		Generation: 1, TrustDomain: trustDomain, Config: &mesh.Config{ClusterDomain: "cluster.local"},
 		Accounts: map[mesh.Key]*mesh.Account{}, Workloads: map[mesh.Key]*mesh.Workload{},
 		Services: map[string]*mesh.Service{}, Endpoints: map[string]*mesh.EndpointSet{},
+		Denied: &mesh.Denied{},
 	}
 	for _, ns := range []string{"shop", "bank"} {
 		for _, sa := range []string{"web", "db"} {

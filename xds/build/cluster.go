@@ -49,7 +49,8 @@ func targets(s *mesh.Snapshot, sc Scope, host string) []target {
 // service or the scope must not see it.
 //
 // It reads Services[host], Endpoints[host].Accounts, the DestinationRules that
-// cover the host (see [Covers]) and Config.
+// cover the host (see [Covers]), of Denied whom these accept (see [Accepts]), and
+// Config.
 func Clusters(s *mesh.Snapshot, sc Scope, host string) []Resource {
 	var out []Resource
 	for _, t := range targets(s, sc, host) {

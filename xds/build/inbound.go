@@ -23,12 +23,13 @@ const (
 
 // Inbound is the inbound side of one workload group: the listener
 // virtualInbound (15006), the clusters inbound|PORT|| and
-// InboundPassthroughCluster, and the RBAC filters as ECDS resources. in == nil
-// is a pod that the mesh does not know: everything is denied.
+// InboundPassthroughCluster, and the RBAC filters of its policies as ECDS
+// resources (see [Denials] for those that all share). in == nil is a pod that the
+// mesh does not know: as of one in quarantine, everything is denied.
 //
 // It reads *in and TrustDomain.
 func Inbound(s *mesh.Snapshot, in *mesh.Inbound) []Resource {
-	if in == nil {
+	if in == nil || in.Quarantined {
 		in = unknownWorkload
 	}
 	// Compile's error needs no hearing here: what it could not read denies, and
@@ -57,7 +58,7 @@ func originsOf(in *mesh.Inbound, policies bool) []mesh.Ref {
 	return out
 }
 
-// unknownWorkload demands mTLS everywhere and has an ALLOW policy that allows nobody.
+// unknownWorkload serves nobody: it demands mTLS everywhere and has an ALLOW policy that allows nobody.
 var unknownWorkload = &mesh.Inbound{
 	MTLS:     mesh.PeerMTLS{Mode: mesh.Strict},
 	Policies: []*authz.Policy{{Name: "unknown-workload", Action: authz.Allow}},

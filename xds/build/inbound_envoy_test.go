@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -43,7 +44,7 @@ type sidecar struct {
 func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filter)) *sidecar {
 	s := &sidecar{
 		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t), configs: map[string]*tls.Config{}, edits: edits,
-		snap: &mesh.Snapshot{TrustDomain: spiffeid.RequireTrustDomainFromString("td"), Config: &mesh.Config{Passthrough: true}},
+		snap: &mesh.Snapshot{TrustDomain: spiffeid.RequireTrustDomainFromString("td"), Config: &mesh.Config{Passthrough: true}, Denied: &mesh.Denied{}},
 	}
 	var address string
 	s.control, address = startControl(t)
@@ -56,7 +57,7 @@ func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filt
 // take serves the inbound side; it answers with the version of the filters.
 func (s *sidecar) take(t testing.TB, in *mesh.Inbound) int {
 	byType := map[string][]Resource{}
-	for _, r := range append(Inbound(s.snap, in), Base(s.snap, Scope{})...) {
+	for _, r := range slices.Concat(Inbound(s.snap, in), Denials(s.snap), Base(s.snap, Scope{})) {
 		if l, ok := r.Message.(*listenerv3.Listener); ok {
 			if l.Name != virtualInbound {
 				continue

@@ -3,6 +3,7 @@ package build_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestInbound(t *testing.T) {
 		types := header(input, "types")
 		var out strings.Builder
 		if strings.HasPrefix(input, "# base") {
-			out.WriteString("### base\n" + show(t, build.Base(s, build.Scope{})))
+			out.WriteString("### base\n" + show(t, append(build.Base(s, build.Scope{}), build.Denials(s)...)))
 		}
 		for _, pod := range header(input, "pods") {
 			out.WriteString("### pod " + pod + "\n" + show(t, ofTypes(inboundOf(t, s, pod), types)))
@@ -66,8 +67,9 @@ func TestEnvoyTakesInbound(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := load(t, string(input))
+			s.Denied = &mesh.Denied{Digests: []string{strings.Repeat("0a", 32)}, Identities: []string{"spiffe://cluster.local/ns/shop/sa/thief"}}
 			for _, pod := range append(header(string(input), "pods"), "unknown") {
-				resources := append(build.Base(s, build.Scope{}), inboundOf(t, s, pod)...)
+				resources := slices.Concat(build.Base(s, build.Scope{}), build.Denials(s), inboundOf(t, s, pod))
 				if out, err := run(t, envoy, embedded(t, resources)); err != nil {
 					t.Errorf("%s: %v\n%s", pod, err, out)
 				}
@@ -78,9 +80,10 @@ func TestEnvoyTakesInbound(t *testing.T) {
 
 // The test above must be able to fail, in a policy too.
 func TestEnvoyRefusesABadPolicy(t *testing.T) {
-	resources := append(build.Base(&mesh.Snapshot{Config: &mesh.Config{}}, build.Scope{}), build.Inbound(&mesh.Snapshot{TrustDomain: trustDomain}, &mesh.Inbound{
+	s := &mesh.Snapshot{TrustDomain: trustDomain, Config: &mesh.Config{}, Denied: &mesh.Denied{}}
+	resources := slices.Concat(build.Base(s, build.Scope{}), build.Denials(s), build.Inbound(s, &mesh.Inbound{
 		Ports: []mesh.InboundPort{{Number: 80, Protocol: mesh.HTTP}},
-	})...)
+	}))
 	for _, r := range resources {
 		if config, ok := r.Message.(*corev3.TypedExtensionConfig); ok {
 			config.TypedConfig.Value = []byte{0x0a, 0x02, 0x08, 0x63} // an action that does not exist

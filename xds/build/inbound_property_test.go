@@ -17,7 +17,7 @@ import (
 	"github.com/ensign-mesh/ensign/xds/build"
 )
 
-var inboundWorld = &mesh.Snapshot{TrustDomain: trustDomain, Config: &mesh.Config{Passthrough: true}}
+var inboundWorld = &mesh.Snapshot{TrustDomain: trustDomain, Config: &mesh.Config{Passthrough: true}, Denied: &mesh.Denied{}}
 
 // inboundPorts hold odd ones: none, the listener's own, one that can't be.
 var inboundPorts = []uint32{0, 80, 81, 8080, 9090, 15006, 65535, 65536}
@@ -62,7 +62,8 @@ func TestInboundIsDeterministic(t *testing.T) {
 func TestInboundIsSound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := drawInbound(t)
-		resources := append(build.Inbound(inboundWorld, in), build.Base(inboundWorld, build.Scope{})...)
+		in.Quarantined = rapid.IntRange(0, 4).Draw(t, "quarantined") == 0
+		resources := slices.Concat(build.Inbound(inboundWorld, in), build.Base(inboundWorld, build.Scope{}), build.Denials(inboundWorld))
 		names := map[string]bool{}
 		for _, r := range resources {
 			if names[r.TypeURL+r.Name] {
@@ -100,6 +101,9 @@ func checkChain(t *rapid.T, in *mesh.Inbound, chain *listenerv3.FilterChain, nam
 	if cluster == "BlackHoleCluster" {
 		return
 	}
+	if in.Quarantined {
+		t.Fatalf("port %d: in quarantine, and leads to %s", port, cluster)
+	}
 	mode := in.MTLS.Mode
 	if port != 0 {
 		mode = in.MTLS.For(port)
@@ -111,7 +115,7 @@ func checkChain(t *rapid.T, in *mesh.Inbound, chain *listenerv3.FilterChain, nam
 		t.Fatalf("port %d: plaintext in mode %q", port, mode)
 	}
 	kind := strings.Split(filters[0], "/")[1]
-	if want := []string{"rbac/" + kind + "/deny", "rbac/" + kind + "/allow"}; !slices.Equal(filters, want) {
+	if want := []string{"rbac/" + kind + "/revoked", "rbac/" + kind + "/deny", "rbac/" + kind + "/allow"}; !slices.Equal(filters, want) {
 		t.Fatalf("port %d: passes %v", port, filters)
 	}
 	for _, name := range filters {

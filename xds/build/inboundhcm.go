@@ -48,7 +48,7 @@ func inboundHTTP(t inboundTarget, mutual bool) *listenerv3.Filter {
 		ServerName:     "istio-envoy",
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: inboundRoute(t)},
 		HttpFilters: []*hcmv3.HttpFilter{
-			discoveredHTTP(rbacHTTPDeny), discoveredHTTP(rbacHTTPAllow),
+			discoveredHTTP(RevokedHTTP), discoveredHTTP(rbacHTTPDeny), discoveredHTTP(rbacHTTPAllow),
 			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})}},
 		},
 		UpgradeConfigs:   []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
@@ -118,6 +118,6 @@ func inboundTCP(t inboundTarget, mutual bool) []*listenerv3.Filter {
 		m.MaxEarlyDataBytes = wrapperspb.UInt32(0) // Envoy wants it with those modes
 	}
 	return []*listenerv3.Filter{
-		discoveredTCP(rbacTCPDeny), discoveredTCP(rbacTCPAllow), networkFilter(tcpFilter, m),
+		discoveredTCP(RevokedTCP), discoveredTCP(rbacTCPDeny), discoveredTCP(rbacTCPAllow), networkFilter(tcpFilter, m),
 	}
 }

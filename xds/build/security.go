@@ -1,6 +1,8 @@
 package build
 
 import (
+	"slices"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	networking "istio.io/api/networking/v1alpha3"
@@ -42,12 +44,12 @@ func securityOf(s *mesh.Snapshot, tls *networking.ClientTLSSettings) security {
 }
 
 // accepted are the SPIFFE IDs that servers of the host may have; a rule with
-// ISTIO_MUTUAL may name others.
+// ISTIO_MUTUAL may name others, though none in quarantine.
 func accepted(s *mesh.Snapshot, host string, how security, tls *networking.ClientTLSSettings) []string {
 	switch how {
 	case mutual:
 		if names := tls.GetSubjectAltNames(); len(names) > 0 {
-			return union(names, nil)
+			return slices.DeleteFunc(union(names, nil), s.Denied.Quarantined)
 		}
 		return accountsOf(s, host)
 	case auto:
@@ -87,4 +89,24 @@ func secure(c *clusterv3.Cluster, how security, m mutualTLS) {
 // tlsMode is the metadata {tlsMode: MODE}.
 func tlsMode(mode string) *structpb.Struct {
 	return &structpb.Struct{Fields: map[string]*structpb.Value{tlsModeLabel: structpb.NewStringValue(mode)}}
+}
+
+// Accepts says whether a rule has clients accept one of the identities. When
+// their quarantine begins or ends, the clusters of the hosts that the rule covers
+// are built again.
+func Accepts(rule *mesh.DestinationRule, ids []string) bool {
+	policies := []*networking.TrafficPolicy{rule.Spec.GetTrafficPolicy()}
+	for _, subset := range rule.Spec.GetSubsets() {
+		policies = append(policies, subset.GetTrafficPolicy())
+	}
+	return slices.ContainsFunc(policies, func(p *networking.TrafficPolicy) bool {
+		return acceptsAny(p.GetTls(), ids) ||
+			slices.ContainsFunc(p.GetPortLevelSettings(), func(port *networking.TrafficPolicy_PortTrafficPolicy) bool {
+				return acceptsAny(port.GetTls(), ids)
+			})
+	})
+}
+
+func acceptsAny(tls *networking.ClientTLSSettings, ids []string) bool {
+	return slices.ContainsFunc(tls.GetSubjectAltNames(), func(name string) bool { return slices.Contains(ids, name) })
 }
