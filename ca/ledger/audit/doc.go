@@ -13,6 +13,10 @@
 //	}
 //	summary, err := v.Finish(note)
 //
+// [VerifyFile] does so with an export (package export beside this one writes it), in
+// one pass, offline. [CheckProof] needs neither: a proof that was once made by
+// [Verifier.Proof] shows that one certificate's entry is under a signed checkpoint.
+//
 // The first thing that is wrong comes back as a [*Problem]. What it reads is taken
 // to be hostile. Entries are not kept: the tree takes memory with the logarithm of
 // the log, and 16 bytes of each serial are remembered to see that none comes twice.

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
@@ -16,24 +17,6 @@ import (
 
 // maxEntry is how large an entry may be (C2SP tlog-tiles: lengths have 16 bits).
 const maxEntry = 1<<16 - 1
-
-// Problem is the first thing found wrong with a log.
-type Problem struct {
-	// Index of the entry where it shows; -1 if it is about the log as a whole.
-	Index int64
-	What  string
-}
-
-func (p *Problem) Error() string {
-	if p.Index < 0 {
-		return p.What
-	}
-	return fmt.Sprintf("entry %d: %s", p.Index, p.What)
-}
-
-func problem(index int64, format string, args ...any) *Problem {
-	return &Problem{Index: index, What: fmt.Sprintf(format, args...)}
-}
 
 // Summary is what a log that verified holds.
 type Summary struct {
@@ -53,10 +36,16 @@ type Verifier struct {
 	frontier frontier
 	// older are the checkpoints to come, smallest first; proven is the size of
 	// the last one that the log was found to grow from, -1 before that.
-	older   []torchwood.Checkpoint
-	proven  int64
+	older  []torchwood.Checkpoint
+	proven int64
+	// held is the newest size at which the root was that of any checkpoint: what
+	// is found wrong from then on lies behind it.
+	held    int64
 	serials map[serialKey]int64
 	byKind  map[string]uint64
+	wanted  *wanted
+	// finished is the checkpoint that Finish found to hold.
+	finished string
 }
 
 // serialKey is half a SHA-256 of a serial: the one thing that is kept of every entry.
@@ -90,14 +79,14 @@ func (v *Verifier) hold() error {
 		if v.older[0].Hash != v.frontier.root() {
 			return problem(-1, "the log is not what it was: its first %d entries have another root than the older checkpoint; %s", v.older[0].N, v.suspects())
 		}
-		v.proven, v.older = v.older[0].N, v.older[1:]
+		v.proven, v.held, v.older = v.older[0].N, v.older[0].N, v.older[1:]
 	}
 	return nil
 }
 
 // suspects says between which entries a change must lie.
 func (v *Verifier) suspects() string {
-	return fmt.Sprintf("one of the entries %d to %d was changed, dropped or moved", max(0, v.proven), v.frontier.size-1)
+	return fmt.Sprintf("one of the entries %d to %d was changed, dropped or moved", v.held, v.frontier.size-1)
 }
 
 // Add takes the next entry.
@@ -111,55 +100,70 @@ func (v *Verifier) Add(index uint64, data []byte) error {
 	case len(data) > maxEntry:
 		return problem(want, "it has %d bytes, more than the %d that an entry may have", len(data), maxEntry)
 	}
-	if err := v.read(want, data); err != nil {
+	e, err := v.read(want, data)
+	if err != nil {
 		return err
+	}
+	if v.wanted != nil && v.wanted.index < 0 && v.wanted.is(e) {
+		v.wanted.index, v.wanted.data = want, bytes.Clone(data)
+		v.frontier.track()
 	}
 	v.frontier.add(tlog.RecordHash(data))
 	return v.hold()
 }
 
 // read looks into an entry: it must be one, and no serial may come twice.
-func (v *Verifier) read(index int64, data []byte) error {
+func (v *Verifier) read(index int64, data []byte) (ca.Entry, error) {
 	var e ca.Entry
 	if err := json.Unmarshal(data, &e); err != nil {
-		return problem(index, "it is no ledger entry: %v", err)
+		return e, problem(index, "it is no ledger entry: %v", err)
 	}
 	v.byKind[string(e.Kind)]++
-	if e.Kind != ca.KindSVID && e.Kind != ca.KindServer && e.Kind != ca.KindIssuer {
-		return nil
+	if !issued(e) {
+		return e, nil
 	}
 	sum := sha256.Sum256([]byte(e.Serial))
 	key := serialKey(sum[:len(serialKey{})])
 	if first, twice := v.serials[key]; twice {
-		return problem(index, "serial %q was issued before, in entry %d", e.Serial, first)
+		return e, problem(index, "serial %q was issued before, in entry %d", e.Serial, first)
 	}
 	v.serials[key] = index
+	return e, nil
+}
+
+// SoFar holds what was added against a checkpoint of exactly these entries. It
+// proves nothing that [Verifier.Finish] would not, but what is wrong later is then
+// known to lie behind it.
+func (v *Verifier) SoFar(checkpointNote string) error {
+	checkpoint, err := v.open(checkpointNote)
+	if err != nil {
+		return err
+	}
+	size, root := v.frontier.size, v.frontier.root()
+	switch {
+	case checkpoint.N > size:
+		return problem(-1, "the checkpoint is signed for %d entries and there are %d: of the entries %d to %d, %d missing", checkpoint.N, size, v.held, checkpoint.N-1, checkpoint.N-size)
+	case checkpoint.N < size:
+		return problem(-1, "the checkpoint is signed for %d entries and there are %d: of the entries %d to %d, %d added", checkpoint.N, size, v.held, size-1, size-checkpoint.N)
+	case checkpoint.Hash != root:
+		return problem(-1, "the entries lead to root %s, the checkpoint of size %d is signed for %s: %s", root, size, checkpoint.Hash, v.suspects())
+	}
+	v.held = size
 	return nil
 }
 
 // Finish holds what was added against the newest checkpoint. An empty log has
 // no checkpoint: then the note is "".
 func (v *Verifier) Finish(checkpointNote string) (Summary, error) {
-	size := v.frontier.size
+	if checkpointNote != "" || v.frontier.size > 0 {
+		if err := v.SoFar(checkpointNote); err != nil {
+			return Summary{}, err
+		}
+	}
 	if len(v.older) > 0 {
-		return Summary{}, problem(-1, "the log was rolled back: it has %d entries, the older checkpoint had %d", size, v.older[len(v.older)-1].N)
+		return Summary{}, problem(-1, "the log was rolled back: it has %d entries, the older checkpoint had %d", v.frontier.size, v.older[len(v.older)-1].N)
 	}
-	if checkpointNote == "" && size == 0 {
-		return v.summary(), nil
-	}
-	checkpoint, err := v.open(checkpointNote)
-	if err != nil {
-		return Summary{}, err
-	}
-	root := v.frontier.root()
-	switch {
-	case checkpoint.N > size:
-		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: the last ones are missing", checkpoint.N, size)
-	case checkpoint.N < size:
-		return Summary{}, problem(-1, "the checkpoint is signed for %d entries and there are %d: entries were added that it does not cover", checkpoint.N, size)
-	case checkpoint.Hash != root:
-		return Summary{}, problem(-1, "the entries lead to root %s, the checkpoint is signed for %s: %s", root, checkpoint.Hash, v.suspects())
-	}
+	v.finished = checkpointNote
 	return v.summary(), nil
 }
 
@@ -170,20 +174,4 @@ func (v *Verifier) summary() Summary {
 		s.ConsistentWith = &size
 	}
 	return s
-}
-
-// open checks a checkpoint's signature and reads it.
-func (v *Verifier) open(text string) (torchwood.Checkpoint, error) {
-	signed, err := note.Open([]byte(text), note.VerifierList(v.verifier))
-	if err != nil {
-		return torchwood.Checkpoint{}, problem(-1, "the checkpoint is not signed by the key %s: %v", v.origin, err)
-	}
-	checkpoint, err := torchwood.ParseCheckpoint(signed.Text)
-	if err != nil {
-		return torchwood.Checkpoint{}, problem(-1, "the checkpoint does not parse: %v", err)
-	}
-	if checkpoint.Origin != v.origin {
-		return torchwood.Checkpoint{}, problem(-1, "the checkpoint is of the log %q, not of %q", checkpoint.Origin, v.origin)
-	}
-	return checkpoint, nil
 }

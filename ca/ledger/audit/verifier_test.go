@@ -170,12 +170,12 @@ func TestEveryForgeryIsNamed(t *testing.T) {
 			e.entries[17] = swap(e.entries[17], "reviews", "reviewz")
 		}, -1, "its first 20 entries"},
 		"dropped":             {func(_ *testing.T, _ *log, e *export) { e.drop(17, false) }, 17, "missing"},
-		"dropped, renumbered": {func(_ *testing.T, _ *log, e *export) { e.drop(17, true) }, -1, "the last ones are missing"},
-		"last dropped":        {func(_ *testing.T, _ *log, e *export) { e.drop(39, false) }, -1, "the last ones are missing"},
-		"all dropped":         {func(_ *testing.T, _ *log, e *export) { e.entries = nil }, -1, "the last ones are missing"},
+		"dropped, renumbered": {func(_ *testing.T, _ *log, e *export) { e.drop(17, true) }, -1, "of the entries 0 to 39, 1 missing"},
+		"last dropped":        {func(_ *testing.T, _ *log, e *export) { e.drop(39, false) }, -1, "of the entries 0 to 39,"},
+		"all dropped":         {func(_ *testing.T, _ *log, e *export) { e.entries = nil }, -1, "of the entries 0 to 39,"},
 		"added": {func(t *testing.T, _ *log, e *export) {
 			e.entries, e.indexes = append(e.entries, entry(t, 99)), append(e.indexes, 40)
-		}, -1, "entries were added"},
+		}, -1, "1 added"},
 		"twice":               {func(_ *testing.T, _ *log, e *export) { e.indexes[18] = 17 }, 17, "comes again"},
 		"swapped, renumbered": {func(_ *testing.T, _ *log, e *export) { e.entries[3], e.entries[4] = e.entries[4], e.entries[3] }, -1, "changed, dropped or moved"},
 		"swapped":             {func(_ *testing.T, _ *log, e *export) { e.indexes[3], e.indexes[4] = 4, 3 }, 3, "missing"},
