@@ -3,6 +3,7 @@ package catest
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
 )
@@ -30,6 +31,19 @@ func (l *Ledger) Append(ctx context.Context, e ca.Entry) (uint64, error) {
 
 // Roots are the entries of roots, as ca/upstream asks for them.
 func (l *Ledger) Roots(context.Context) ([]ca.Entry, error) { return l.Entries(ca.KindRoot), nil }
+
+// LiveIssuers are the entries of issuers that are not expired at now.
+func (l *Ledger) LiveIssuers(_ context.Context, now time.Time) ([]ca.Recorded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []ca.Recorded
+	for n, e := range l.entries {
+		if e.Kind == ca.KindIssuer && now.Before(e.NotAfter) {
+			found = append(found, ca.Recorded{Index: uint64(n), Entry: e})
+		}
+	}
+	return found, nil
+}
 
 // Wipe forgets every entry.
 func (l *Ledger) Wipe() {
