@@ -12,8 +12,9 @@ type Orders struct {
 	Identities []string
 	// Issuers are subjects (RFC 2253) of CAs whose every leaf is cut off.
 	Issuers []string
-	// SilentPorts are the ports of this pod on which Envoy may know a connection's
-	// peer only with its first byte: what stays unnamed there is ended.
+	// SilentPorts are the ports of this pod on which Envoy may tell of a connection
+	// only a second after it began ([SilentPeriod]), as its client is silent. Where
+	// there are any, orders count as carried out that much later.
 	SilentPorts []uint16
 }
 
@@ -26,4 +27,53 @@ type Certificate struct {
 	IssuerSubject string
 	// NotBefore and NotAfter are compared by the second.
 	NotBefore, NotAfter time.Time
+}
+
+// verdict is Orders made for asking.
+type verdict struct {
+	fingerprints, identities, issuers map[string]struct{}
+	served                            map[served]struct{}
+}
+
+// served is all that Envoy tells of a server's certificate.
+type served struct {
+	uri, issuer         string
+	notBefore, notAfter int64 // Unix seconds
+}
+
+func newVerdict(o Orders) verdict {
+	v := verdict{
+		fingerprints: map[string]struct{}{}, identities: set(o.Identities), issuers: set(o.Issuers),
+		served: map[served]struct{}{},
+	}
+	for _, c := range o.Certificates {
+		v.fingerprints[c.Fingerprint] = struct{}{}
+		v.served[served{c.SPIFFEID, c.IssuerSubject, c.NotBefore.Unix(), c.NotAfter.Unix()}] = struct{}{}
+	}
+	return v
+}
+
+func set(values []string) map[string]struct{} {
+	s := make(map[string]struct{}, len(values))
+	for _, value := range values {
+		s[value] = struct{}{}
+	}
+	return s
+}
+
+// cuts says whether a peer is cut off. A client is known by its fingerprint alone,
+// a server by everything but.
+func (v verdict) cuts(p *peer) bool {
+	if has(v.identities, p.uri) || has(v.issuers, p.issuer) {
+		return true
+	}
+	if p.inbound {
+		return has(v.fingerprints, p.fingerprint)
+	}
+	return has(v.served, served{p.uri, p.issuer, p.notBefore.Unix(), p.notAfter.Unix()})
+}
+
+func has[K comparable](s map[K]struct{}, key K) bool {
+	_, ok := s[key]
+	return ok
 }
