@@ -18,7 +18,10 @@ func newProxyStatus(g *globals) *cobra.Command {
 		Short: "Show who each proxy is and what it has: synced, stale or refused, and why",
 		Long: "A type is SYNCED when the proxy has acknowledged the newest version, STALE while an\n" +
 			"acknowledgement is awaited, NACKED when the proxy refused it. SVID is the serial that\n" +
-			"Envoy itself acknowledged; DISCONNECTED proxies are shown from their last report.",
+			"Envoy itself acknowledged; DISCONNECTED proxies are shown from their last report.\n" +
+			"DENY, CRL and CUT say how the proxy keeps out who is cut off: OBEYS when the newest state\n" +
+			"is in force there, WAITING until it has said so, UNABLE where this kind of proxy can't;\n" +
+			"CUT names how its connections are ended (drain: by replacing the filter chains).",
 		Example: "  ensign proxy status\n  ensign proxy status shop/reviews-v1 -o yaml\n  ensign proxy status --check && echo all synced",
 		Args:    between(0, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,7 +50,7 @@ func newProxyStatus(g *globals) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&check, "check", false, "exit 1 unless every proxy is connected and synced and nothing is held back")
+	cmd.Flags().BoolVar(&check, "check", false, "exit 1 unless every proxy is connected, synced and obeys what is cut off, and nothing is held back")
 	return cmd
 }
 
@@ -72,6 +75,11 @@ func (m meshStatus) verdict() error {
 				bad = append(bad, fmt.Sprintf("%s: %s is %s", p.Name, t.Type, t.State))
 			}
 		}
+		for _, m := range p.Mechanisms.named() {
+			if m.State == stateWaiting {
+				bad = append(bad, fmt.Sprintf("%s: %s is %s", p.Name, m.name, m.State))
+			}
+		}
 	}
 	for _, h := range m.Holds {
 		bad = append(bad, h.Resource+" is held back")
@@ -89,9 +97,10 @@ func printStatus(p printer, status meshStatus) error {
 		for _, name := range statusTypes {
 			r = append(r, proxy.state(name))
 		}
+		r = append(r, proxy.Mechanisms.cells()...)
 		rows = append(rows, append(r, dash(proxy.Serial), dash(short(proxy.Bundle))))
 	}
-	header := append(append(row{"NAME", "IDENTITY", "ENVOY"}, statusTypes...), "SVID", "BUNDLE")
+	header := append(append(row{"NAME", "IDENTITY", "ENVOY"}, statusTypes...), "DENY", "CRL", "CUT", "SVID", "BUNDLE")
 	if err := p.print(status, header, rows); err != nil || p.format != "table" {
 		return err
 	}
@@ -111,6 +120,11 @@ func printTroubles(p printer, status meshStatus) error {
 		}
 		if proxy.SecretError != "" {
 			fmt.Fprintf(p.out, "\n%s refused a secret: %s\n", proxy.Name, printable(proxy.SecretError))
+		}
+		for _, m := range proxy.Mechanisms.named() {
+			if m.Detail != "" {
+				fmt.Fprintf(p.out, "\n%s %s is %s: %s\n", proxy.Name, m.name, m.State, printable(m.Detail))
+			}
 		}
 	}
 	for _, h := range status.Holds {

@@ -72,11 +72,15 @@ func newRoot() *cobra.Command {
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newRevoke(g), newQuarantine(g), newRelease(g),
+		group("revocation", "See who is cut off", newRevocationList(g)),
 		group("kek", "Make the key that encrypts the data folder", newKEKNew(g)),
 		group("token", "Make service-account tokens", newTokenCreate(g)),
 		group("proxy", "See what each proxy has", newProxyStatus(g), newProxyConfig(g), newProxyRelease(g)),
 		group("identity", "See who exists", newIdentityList(g), newIdentityAudit(g)),
-		group("audit", "Read and verify the record of everything issued", newAuditList(g), newAuditShow(g), newAuditVerify(g)),
+		group("audit", "Read and verify the record of everything issued", newAuditList(g), newAuditShow(g),
+			newAuditVerify(g), newAuditWatch(g), newAuditExport(g)),
+		group("ledger", "Back the record up, and put it back", newLedgerBackup(g), newLedgerRestore(g)),
 	)
 	return root
 }

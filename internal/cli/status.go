@@ -29,6 +29,24 @@ type proxyStatus struct {
 	AgentClock   string   `json:"agent_clock,omitempty"`
 	ReportedAt   string   `json:"reported_at,omitempty"`
 	Acknowledged string   `json:"svid_acknowledged_at,omitempty"`
+	// How far it obeys what is cut off.
+	Mechanisms mechanisms `json:"mechanisms"`
+}
+
+// mechanisms are the ways in which a proxy keeps somebody out.
+type mechanisms struct {
+	Deny mechanism `json:"deny"`
+	CRL  mechanism `json:"crl"`
+	Cut  mechanism `json:"cut"`
+	// CutMethod is how it ends connections: pidfd, sock_destroy, drain or none.
+	CutMethod string `json:"cut_method,omitempty"`
+	// Open connections that are to end.
+	Open uint32 `json:"open_connections"`
+}
+
+type mechanism struct {
+	State  string `json:"state"`
+	Detail string `json:"detail,omitempty"`
 }
 
 type typeStatus struct {
@@ -58,7 +76,10 @@ type heldBack struct {
 	Since        string   `json:"since"`
 }
 
-const stateSynced = "SYNCED"
+const (
+	stateSynced  = "SYNCED"
+	stateWaiting = "WAITING"
+)
 
 // statusTypes are the columns of the table, in the order in which Envoy needs them.
 var statusTypes = []string{"CDS", "EDS", "LDS", "RDS", "VHDS", "ECDS"}
@@ -94,6 +115,33 @@ func (p proxyStatus) state(name string) string {
 	return "-"
 }
 
+// named are the mechanisms in the order of the table.
+func (m mechanisms) named() []struct {
+	name string
+	mechanism
+} {
+	return []struct {
+		name string
+		mechanism
+	}{{"DENY", m.Deny}, {"CRL", m.CRL}, {"CUT", m.Cut}}
+}
+
+// cells are the mechanisms in a row of the table.
+func (m mechanisms) cells() row {
+	cut := dash(m.Cut.State)
+	if m.CutMethod != "" {
+		cut += " (" + m.CutMethod + ")"
+	}
+	return row{dash(m.Deny.State), dash(m.CRL.State), cut}
+}
+
+func mechanismsOf(m *ensignv1.Mechanisms) mechanisms {
+	of := func(one *ensignv1.Mechanism) mechanism {
+		return mechanism{State: one.GetState(), Detail: one.GetDetail()}
+	}
+	return mechanisms{Deny: of(m.GetDeny()), CRL: of(m.GetCrl()), Cut: of(m.GetCut()), CutMethod: m.GetCutMethod(), Open: m.GetOpenConnections()}
+}
+
 func statusOf(answer *ensignv1.ListProxiesResponse) meshStatus {
 	status := meshStatus{Proxies: []proxyStatus{}, Holds: []heldBack{}}
 	for _, p := range answer.Proxies {
@@ -112,7 +160,7 @@ func proxyOf(p *ensignv1.Proxy) proxyStatus {
 	status := proxyStatus{
 		Name: p.Name, SPIFFEID: p.SpiffeId, NodeID: p.NodeId, EnvoyVersion: p.EnvoyVersion,
 		Connected: p.Connected, ConnectedAt: stamp(p.ConnectedAt.AsTime()), Types: []typeStatus{},
-		ReportedAt: stamp(p.ReportedAt.AsTime()),
+		ReportedAt: stamp(p.ReportedAt.AsTime()), Mechanisms: mechanismsOf(p.Mechanisms),
 	}
 	for _, t := range p.Types {
 		value := typeStatus{
