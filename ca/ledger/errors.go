@@ -16,6 +16,10 @@ var ErrSerial = errors.New("serial was issued before")
 // backup: what was appended since then is missing. It is a kind of [ErrDamaged].
 var ErrRolledBack = fmt.Errorf("%w: it was rolled back", ErrDamaged)
 
+// ErrWouldFork means that a backup is not restored, since the log's key has signed
+// another history, or a longer one: whoever saw that would call it a fork.
+var ErrWouldFork = errors.New("restoring this backup would fork the log")
+
 // ErrIncomplete means that an entry lacks its kind, or an SVID's entry its
 // serial, its SPIFFE ID or its end.
 var ErrIncomplete = errors.New("entry is incomplete")

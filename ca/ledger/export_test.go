@@ -54,3 +54,9 @@ var Queries = map[string][]any{
 	findByTime: {1, 1}, findByKind: {"svid", 1, 1}, findByIdentity: {"svid", "a", 1, 1},
 	revocations: {}, liveIssuers: {1}, renewals: {"a"}, countSince: {"a", 1},
 }
+
+// RestoreSteps is Restore with a call between every two steps.
+func RestoreSteps(ctx context.Context, c RestoreConfig, step func(string)) (Restored, error) {
+	c.step = step
+	return Restore(ctx, c)
+}

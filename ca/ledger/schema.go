@@ -1,12 +1,9 @@
 package ledger
 
-// schema: data, the JSON of a ca.Entry, is what was hashed. The columns beside
+// tables: data, the JSON of a ca.Entry, is what was hashed. The columns beside
 // it are computed from it by SQLite, never stored, so that no question can be
 // answered by something that the tree does not cover.
-//
-// A serial is unique among the certificates that Ensign signs with its roots; the
-// roots themselves are told apart by their fingerprints.
-const schema = `
+const tables = `
 CREATE TABLE IF NOT EXISTS entries (
 	idx         INTEGER PRIMARY KEY,
 	data        TEXT NOT NULL,
@@ -19,13 +16,6 @@ CREATE TABLE IF NOT EXISTS entries (
 	CHECK (kind <> ''),
 	CHECK (kind <> 'svid' OR (serial <> '' AND spiffe_id <> '' AND not_after > 0) IS TRUE)
 ) STRICT;
-CREATE UNIQUE INDEX IF NOT EXISTS entries_serial ON entries (serial) WHERE kind IN ('svid', 'server', 'issuer');
-CREATE INDEX IF NOT EXISTS entries_certificate ON entries (certificate) WHERE certificate IS NOT NULL;
-CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after) WHERE kind = 'svid';
-CREATE INDEX IF NOT EXISTS entries_spiffe_id ON entries (spiffe_id, time) WHERE spiffe_id IS NOT NULL;
-CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, time);
-CREATE INDEX IF NOT EXISTS entries_time ON entries (time);
-CREATE INDEX IF NOT EXISTS entries_proof_serial ON entries (data ->> '$.proof_serial') WHERE data ->> '$.proof_serial' IS NOT NULL;
 CREATE TABLE IF NOT EXISTS hashes (
 	idx  INTEGER PRIMARY KEY,
 	hash BLOB NOT NULL
@@ -39,3 +29,17 @@ CREATE TABLE IF NOT EXISTS probe (
 	at INTEGER NOT NULL
 ) STRICT;
 `
+
+// indexes: a serial is unique among the certificates that Ensign signs with its
+// roots; the roots themselves are told apart by their fingerprints.
+const indexes = `
+CREATE UNIQUE INDEX IF NOT EXISTS entries_serial ON entries (serial) WHERE kind IN ('svid', 'server', 'issuer');
+CREATE INDEX IF NOT EXISTS entries_certificate ON entries (certificate) WHERE certificate IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_identity ON entries (spiffe_id, not_after) WHERE kind = 'svid';
+CREATE INDEX IF NOT EXISTS entries_spiffe_id ON entries (spiffe_id, time) WHERE spiffe_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS entries_kind ON entries (kind, time);
+CREATE INDEX IF NOT EXISTS entries_time ON entries (time);
+CREATE INDEX IF NOT EXISTS entries_proof_serial ON entries (data ->> '$.proof_serial') WHERE data ->> '$.proof_serial' IS NOT NULL;
+`
+
+const schema = tables + indexes

@@ -25,11 +25,16 @@ type signer struct {
 	text string // the verifier key as others take it
 }
 
+// newSigner reads the log's key, or makes it.
 func newSigner(keys KeyStore, origin string) (*signer, error) {
-	key, err := keys.EnsureKey(keyName, func() (crypto.Signer, error) {
+	return signerOf(keys, origin, func() (crypto.Signer, error) {
 		_, private, err := ed25519.GenerateKey(rand.Reader)
 		return private, err
 	})
+}
+
+func signerOf(keys KeyStore, origin string, missing func() (crypto.Signer, error)) (*signer, error) {
+	key, err := keys.EnsureKey(keyName, missing)
 	if err != nil {
 		return nil, fmt.Errorf("loading the ledger's key: %w", err)
 	}
