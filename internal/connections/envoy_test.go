@@ -29,6 +29,7 @@ type proxy struct {
 	pid                              int
 	http, tcp, silent, toHTTP, toTCP string
 	admin, log                       string
+	stopLog                          func()
 }
 
 const webID = "spiffe://td/ns/shop/sa/web"
@@ -67,8 +68,8 @@ func startProxy(t testing.TB, table *Table, backends map[string]string) *proxy {
 	return p
 }
 
-// serveLog takes Envoy's log into a table until stop is called.
-func (p *proxy) serveLog(t testing.TB, table *Table) (stop func()) {
+// serveLog takes Envoy's log into a table until stopLog is called.
+func (p *proxy) serveLog(t testing.TB, table *Table) {
 	t.Helper()
 	listener, err := net.Listen("unix", p.log)
 	if err != nil {
@@ -78,7 +79,7 @@ func (p *proxy) serveLog(t testing.TB, table *Table) (stop func()) {
 	table.Register(server)
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
-	return server.Stop
+	p.stopLog = server.Stop
 }
 
 func (p *proxy) config(t testing.TB, dir string, backends map[string]string) tree {
@@ -103,7 +104,7 @@ func (p *proxy) config(t testing.TB, dir string, backends map[string]string) tre
 	downstream := socketTLS("Downstream", tree{"common_tls_context": common, "require_client_certificate": true})
 	upstream := socketTLS("Upstream", tree{"common_tls_context": tree{
 		"tls_certificates": common["tls_certificates"], "validation_context": common["validation_context"],
-	}, "sni": "peer"})
+	}, "max_session_keys": 0})
 	return tree{
 		"admin": tree{"address": address(p.admin)},
 		"static_resources": tree{
@@ -210,6 +211,7 @@ func accessLog(kind, config, name string) tree {
 	tags := map[string]string{
 		"conn": "%UPSTREAM_CONNECTION_ID%", "peer_uri": "%UPSTREAM_PEER_URI_SAN%", "peer_issuer": "%UPSTREAM_PEER_ISSUER%",
 		"peer_start": "%UPSTREAM_PEER_CERT_V_START%", "peer_end": "%UPSTREAM_PEER_CERT_V_END%",
+		"peer_fp": "%CEL(upstream.sha256_peer_certificate_digest)%",
 	}
 	if name[:2] == "in" {
 		tags = map[string]string{

@@ -35,7 +35,8 @@ type verdict struct {
 	served                            map[served]struct{}
 }
 
-// served is all that Envoy tells of a server's certificate.
+// served is what an Envoy that cannot tell a server's fingerprint tells of it. Two
+// certificates that one account got in the same second are one in it.
 type served struct {
 	uri, issuer         string
 	notBefore, notAfter int64 // Unix seconds
@@ -61,13 +62,12 @@ func set(values []string) map[string]struct{} {
 	return s
 }
 
-// cuts says whether a peer is cut off. A client is known by its fingerprint alone,
-// a server by everything but.
+// cuts says whether a peer is cut off.
 func (v verdict) cuts(p *peer) bool {
 	if has(v.identities, p.uri) || has(v.issuers, p.issuer) {
 		return true
 	}
-	if p.inbound {
+	if p.inbound || p.fingerprint != "" {
 		return has(v.fingerprints, p.fingerprint)
 	}
 	return has(v.served, served{p.uri, p.issuer, p.notBefore.Unix(), p.notAfter.Unix()})

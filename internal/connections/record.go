@@ -20,13 +20,13 @@ const (
 )
 
 // Custom tags of Envoy's records. Inbound they are of the downstream peer, with all
-// of these; outbound of the upstream peer, without local, serial and fingerprint.
+// of these; outbound of the upstream peer, without local and serial.
 const (
 	tagConnection  = "conn"        // CONNECTION_ID, UPSTREAM_CONNECTION_ID
 	tagLocal       = "local"       // DOWNSTREAM_DIRECT_LOCAL_ADDRESS
 	tagURI         = "peer_uri"    // …_PEER_URI_SAN
 	tagIssuer      = "peer_issuer" // …_PEER_ISSUER
-	tagFingerprint = "peer_fp"     // DOWNSTREAM_PEER_FINGERPRINT_256
+	tagFingerprint = "peer_fp"     // DOWNSTREAM_PEER_FINGERPRINT_256, CEL(upstream.sha256_peer_certificate_digest)
 	tagSerial      = "peer_serial" // DOWNSTREAM_PEER_SERIAL
 	tagStart       = "peer_start"  // …_PEER_CERT_V_START
 	tagEnd         = "peer_end"    // …_PEER_CERT_V_END

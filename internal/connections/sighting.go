@@ -5,8 +5,8 @@ import "time"
 // Sighting is a peer whose certificate Envoy met: told when it is new, and again
 // at most once in ten minutes.
 type Sighting struct {
-	// Fingerprint (SHA-256) and Serial are lower-case hex, "" of a server, where
-	// Envoy does not tell them.
+	// Fingerprint (SHA-256) and Serial are lower-case hex, "" where Envoy does not
+	// tell them: of a server never the serial.
 	Fingerprint, Serial     string
 	SPIFFEID, IssuerSubject string
 	NotBefore, NotAfter     time.Time
