@@ -35,6 +35,8 @@ type Tokens interface {
 type Ledger interface {
 	ca.Ledger
 	Checkpoint() (note, verifierKey string, size uint64)
+	NextCheckpoint(ctx context.Context, from, size uint64) (until uint64, note string, err error)
+	Changed() <-chan struct{}
 	Read(ctx context.Context, from, limit uint64) iter.Seq2[ledger.Record, error]
 	Lookup(ctx context.Context, serialOrFingerprint string) (ledger.Record, error)
 	Find(ctx context.Context, q ledger.Query) ([]ledger.Record, error)

@@ -30,39 +30,64 @@ func (l logged) MarshalJSON() ([]byte, error) {
 	return append([]byte(head+","), entry[1:]...), nil
 }
 
-// readLedger streams entries to take, from an index on, at most limit (0: all).
-// It answers the checkpoint that ends the stream.
-func readLedger(ctx context.Context, admin ensignv1.AdminServiceClient, from, limit uint64, take func(*ensignv1.LedgerEntry) error) (*ensignv1.LedgerCheckpoint, error) {
+// sink takes what is read of the ledger, in order: entries, and now and then the
+// checkpoint of exactly those so far.
+type sink interface {
+	Add(index uint64, data []byte) error
+	SoFar(note string) error
+}
+
+// taker is a sink for entries only.
+type taker func(index uint64, data []byte) error
+
+func (t taker) Add(index uint64, data []byte) error { return t(index, data) }
+func (t taker) SoFar(string) error                  { return nil }
+
+// readLedger streams the ledger to sinks, from an index on, at most limit entries
+// (0: all). It answers the checkpoint that ends the stream.
+func readLedger(ctx context.Context, admin ensignv1.AdminServiceClient, from, limit uint64, to ...sink) (*ensignv1.LedgerCheckpoint, error) {
 	stream, err := admin.ReadLedger(ctx, &ensignv1.ReadLedgerRequest{From: from, Limit: limit})
 	if err != nil {
 		return nil, err
 	}
-	var checkpoint *ensignv1.LedgerCheckpoint
+	var newest *ensignv1.LedgerCheckpoint
 	for {
 		part, err := stream.Recv()
-		if errors.Is(err, io.EOF) && checkpoint == nil {
+		if errors.Is(err, io.EOF) && newest == nil {
 			return nil, errors.New("the record ended without its checkpoint: ask again")
 		}
 		if errors.Is(err, io.EOF) {
-			return checkpoint, nil
+			return newest, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if c := part.GetCheckpoint(); c != nil {
-			checkpoint = c
+		soFar := newest
+		if newest = part.GetCheckpoint(); newest != nil {
 			continue
 		}
-		if err := take(part.GetEntry()); err != nil {
-			return nil, err
+		for _, s := range to {
+			if err := pass(s, soFar, part.GetEntry()); err != nil {
+				return nil, err
+			}
 		}
 	}
 }
 
-func decodeEntry(e *ensignv1.LedgerEntry) (logged, error) {
-	l := logged{Index: e.Index}
-	if err := json.Unmarshal(e.Data, &l.Entry); err != nil {
-		return logged{}, fmt.Errorf("reading ledger entry %d: %w", e.Index, err)
+// pass gives a sink an entry, and the checkpoint that came before it, if any.
+func pass(s sink, soFar *ensignv1.LedgerCheckpoint, e *ensignv1.LedgerEntry) error {
+	if soFar != nil {
+		if err := s.SoFar(soFar.Note); err != nil {
+			return err
+		}
+	}
+	return s.Add(e.GetIndex(), e.GetData())
+}
+
+func decodeEntry(index uint64, data []byte) (logged, error) {
+	l := logged{Index: index}
+	if err := json.Unmarshal(data, &l.Entry); err != nil {
+		return logged{}, fmt.Errorf("reading ledger entry %d: %w", index, err)
 	}
 	return l, nil
 }
@@ -82,7 +107,7 @@ func findEntries(ctx context.Context, admin ensignv1.AdminServiceClient, ask *en
 		if err != nil {
 			return nil, err
 		}
-		entry, err := decodeEntry(raw)
+		entry, err := decodeEntry(raw.Index, raw.Data)
 		if err != nil {
 			return nil, err
 		}

@@ -45,11 +45,11 @@ func findEntry(ctx context.Context, admin ensignv1.AdminServiceClient, what stri
 		return entries[0], nil
 	}
 	var found []logged
-	_, err = readLedger(ctx, admin, index, 1, func(raw *ensignv1.LedgerEntry) error {
-		entry, err := decodeEntry(raw)
+	_, err = readLedger(ctx, admin, index, 1, taker(func(index uint64, data []byte) error {
+		entry, err := decodeEntry(index, data)
 		found = append(found, entry)
 		return err
-	})
+	}))
 	if err != nil {
 		return logged{}, err
 	}

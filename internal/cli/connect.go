@@ -36,15 +36,20 @@ func (t *target) register(flags *pflag.FlagSet) {
 	flags.StringVar(&t.bundle, "bundle", "", "roots that ensignd must prove itself with (PEM)")
 }
 
+// folder is ensignd's data folder, "" if nobody said.
+func (t target) folder() string {
+	if t.data != "" {
+		return t.data
+	}
+	return os.Getenv("ENSIGN_DATA")
+}
+
 // dial connects to the admin API.
 func (t target) dial() (ensignv1.AdminServiceClient, func() error, error) {
 	if t.server != "" {
 		return t.dialNetwork()
 	}
-	data := t.data
-	if data == "" {
-		data = os.Getenv("ENSIGN_DATA")
-	}
+	data := t.folder()
 	if data == "" {
 		return nil, nil, usagef("where is ensignd? give --data DIR, or set ENSIGN_DATA, or give --server")
 	}

@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 	"internal/agent":         {"sds", "identity", "internal/connections", "internal/api/ensign/v1", "internal/peercred", "internal/secrecy"},
 	"internal/admin":         {"*"},
 	"internal/daemon":        {"*"},
-	"internal/cli":           {"ca", "ca/keystore", "ca/ledger/audit", "internal/api/ensign/v1"},
+	"internal/cli":           {"ca", "ca/keystore", "ca/ledger", "ca/ledger/audit", "internal/api/ensign/v1"},
 	"cmd/...":                {"internal/agent", "internal/cli", "internal/daemon"},
 	"examples/...":           {"test/lab", "test/lab/load", "test/lab/netns", "internal/need"},
 	"test/...":               {"*"},
