@@ -60,3 +60,13 @@ func RestoreSteps(ctx context.Context, c RestoreConfig, step func(string)) (Rest
 	c.step = step
 	return Restore(ctx, c)
 }
+
+// Data is what the file holds for an entry, whatever was hashed.
+func (l *Ledger) Data(t testing.TB, index int64) []byte {
+	t.Helper()
+	var data []byte
+	if err := l.db.Writer.QueryRowContext(t.Context(), `SELECT data FROM entries WHERE idx = ?`, index).Scan(&data); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}

@@ -46,11 +46,36 @@ func checkCount(ctx context.Context, db *sql.DB, size int64) error {
 	}
 	switch {
 	case count != size || next != size:
-		return damagef("it holds %d entries, the last with index %d, and its newest checkpoint is of size %d", count, next-1, size)
+		return damagef("it holds %d entries, the last with index %d, and its newest checkpoint is of size %d: %s",
+			count, next-1, size, firstFault(ctx, db, size))
 	case hashes != tlog.StoredHashCount(size):
 		return damagef("it holds %d hashes, and a log of %d entries has %d", hashes, size, tlog.StoredHashCount(size))
 	}
 	return nil
+}
+
+// firstFault names the first entry that is wrong in a store that is known to be. It
+// may read all of it.
+func firstFault(ctx context.Context, db *sql.DB, size int64) string {
+	for next := int64(0); next < size; {
+		records, err := unchecked(ctx, db, readRun, next, min(page, size-next))
+		if err != nil {
+			return err.Error()
+		}
+		for _, r := range records {
+			if r.Index != uint64(next) {
+				break
+			}
+			if (stored{ctx, db}).checkRun([]Record{r}) != nil {
+				return fmt.Sprintf("entry %d is not what was hashed", next)
+			}
+			next++
+		}
+		if len(records) == 0 || records[len(records)-1].Index >= uint64(next) {
+			return fmt.Sprintf("entry %d is missing", next)
+		}
+	}
+	return fmt.Sprintf("the checkpoint does not cover what is behind entry %d", size-1)
 }
 
 // check holds the stored hashes against the signed checkpoint, and returns its root.

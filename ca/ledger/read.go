@@ -59,15 +59,25 @@ func (l *Ledger) Read(ctx context.Context, from, limit uint64) iter.Seq2[Record,
 	}
 }
 
+const readRun = `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`
+
 func readPage(ctx context.Context, db *sql.DB, from, limit uint64) ([]Record, error) {
 	if from > math.MaxInt64 {
 		return nil, nil
 	}
-	return query(ctx, db, `SELECT idx, data FROM entries WHERE idx >= ? ORDER BY idx LIMIT ?`, int64(from), int64(limit))
+	return query(ctx, db, readRun, int64(from), int64(limit))
 }
 
 // query takes all rows of a query for index and data, and checks them.
 func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]Record, error) {
+	found, err := unchecked(ctx, db, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	return found, stored{ctx, db}.check(found)
+}
+
+func unchecked(ctx context.Context, db *sql.DB, text string, args ...any) ([]Record, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
@@ -85,7 +95,7 @@ func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]Record,
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
-	return found, stored{ctx, db}.check(found)
+	return found, nil
 }
 
 // The certificates that were issued, by their serial and by their SHA-256.
