@@ -27,11 +27,6 @@ type issuer struct {
 	// second, was verified before it came into force (checkIssuerChain), so
 	// that a leaf which leads to cert leads to the root.
 	anchor *x509.CertPool
-
-	// lintKey is of the issuer key's kind and nobody trusts it; lintCert is
-	// cert with that key in it, so that both sign the very same bytes.
-	lintKey  crypto.Signer
-	lintCert *x509.Certificate
 	// replaceAt is when a new issuer should take over, by the wall clock: the
 	// monotonic one stands still while a machine sleeps.
 	replaceAt time.Time
@@ -58,16 +53,10 @@ func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life t
 	if err := checkIssuer(chain, key.Public(), template, td, bundle, time.Now()); err != nil {
 		return nil, err
 	}
-	return assembleIssuer(key, chain, bundle)
+	return assembleIssuer(key, chain, bundle), nil
 }
 
-func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle) (*issuer, error) {
-	lintKey, err := newKey()
-	if err != nil {
-		return nil, err
-	}
-	lintCert := *chain[0]
-	lintCert.PublicKey = lintKey.Public()
+func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle) *issuer {
 	now := time.Now()
 	// One that was kept is replaced as early as if its process had lived on.
 	made := chain[0].NotBefore.Add(Backdate)
@@ -81,10 +70,8 @@ func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle)
 		chain:     chain,
 		bundle:    bundle,
 		anchor:    poolOf(chain[:1]),
-		lintKey:   lintKey,
-		lintCert:  &lintCert,
 		replaceAt: replaceAt(made, chain[0].NotAfter, jitter()).Round(0),
-	}, nil
+	}
 }
 
 // issuerTemplate describes an issuer that can sign leaves of one trust domain

@@ -2,7 +2,6 @@ package ca
 
 import (
 	"bytes"
-	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
@@ -46,20 +45,24 @@ func (i *issuer) prepare(who subject, profile Profile, asked time.Duration, now 
 	return &prepared{issuer: i, template: template, want: want}, nil
 }
 
-// lint signs with the throwaway key and checks the outcome.
+// lint encodes what is to be signed and checks it. Nothing is signed yet.
 func (p *prepared) lint() error {
-	copied, err := p.create(p.issuer.lintCert, p.issuer.lintKey)
+	tbs, err := toBeSigned(p.template, p.issuer.cert, p.want.key)
 	if err != nil {
-		return fmt.Errorf("making the copy to check: %w", err)
-	}
-	if err := lintLeaf(copied, p.want); err != nil {
 		return err
 	}
-	p.linted = copied.RawTBSCertificate
+	unsigned, err := parseTBS(tbs, noSignature)
+	if err != nil {
+		return misissued("encoding", "what is to be signed is not readable: %v", err)
+	}
+	if err := lintLeaf(unsigned, p.want); err != nil {
+		return err
+	}
+	p.linted = tbs
 	return nil
 }
 
-// sign spends the token.
+// sign signs what was linted, once.
 func (p *prepared) sign() (*x509.Certificate, error) {
 	if p.linted == nil {
 		return nil, misissued("linted", "certificate was not checked before signing")
@@ -67,14 +70,14 @@ func (p *prepared) sign() (*x509.Certificate, error) {
 	if !p.used.CompareAndSwap(false, true) {
 		return nil, misissued("once", "certificate was signed before")
 	}
-	leaf, err := p.create(p.issuer.cert, p.issuer.key)
+	leaf, err := signTBS(p.linted, p.issuer.key)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate: %w", err)
 	}
 	return leaf, nil
 }
 
-// validate checks what was signed as a stranger would, and against the copy.
+// validate checks what was signed as a stranger would, and against what was linted.
 func (p *prepared) validate(leaf *x509.Certificate) error {
 	if !bytes.Equal(leaf.RawTBSCertificate, p.linted) {
 		return misissued("as_linted", "signed bytes are not those that were checked")
@@ -91,14 +94,6 @@ func (p *prepared) validate(leaf *x509.Certificate) error {
 		return misissued("chain", "certificate does not lead to a root: %v", err)
 	}
 	return nil
-}
-
-func (p *prepared) create(parent *x509.Certificate, key crypto.Signer) (*x509.Certificate, error) {
-	der, err := x509.CreateCertificate(rand.Reader, p.template, parent, p.want.key, key)
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
 }
 
 // newSerial is a positive number of 128 random bits.

@@ -2,8 +2,10 @@ package ca
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/x509"
 	"errors"
+	"io"
 	"math/big"
 	"net/url"
 	"testing"
@@ -37,19 +39,18 @@ func TestSignsExactlyWhatWasLintedAndOnce(t *testing.T) {
 
 // TestValidateCatches what happens between lint and sign, or in a signer.
 func TestValidateCatches(t *testing.T) {
-	for check, meddle := range map[string]func(p *prepared){
-		"as_linted": func(p *prepared) { p.template.SerialNumber = new(big.Int).Add(p.template.SerialNumber, big.NewInt(1)) },
-		"chain":     func(p *prepared) { p.issuer.key, p.issuer.cert = p.issuer.lintKey, p.issuer.lintCert },
+	for check, sign := range map[string]func(p *prepared) (*x509.Certificate, error){
+		"as_linted": func(p *prepared) (*x509.Certificate, error) {
+			p.template.SerialNumber = new(big.Int).Add(p.template.SerialNumber, big.NewInt(1))
+			return signTBS(must(toBeSigned(p.template, p.issuer.cert, p.want.key)), p.issuer.key)
+		},
+		"chain": func(p *prepared) (*x509.Certificate, error) { return signTBS(p.linted, newTestKey(t)) },
 	} {
 		p := newPrepared(t)
 		if err := p.lint(); err != nil {
 			t.Fatal(err)
 		}
-		meddle(p)
-		leaf, err := p.sign()
-		if err != nil {
-			t.Fatal(err)
-		}
+		leaf := must(sign(p))
 		var lint *LintError
 		if err := p.validate(leaf); !errors.As(err, &lint) || lint.Check != check {
 			t.Errorf("%s: got %v", check, err)
@@ -57,16 +58,45 @@ func TestValidateCatches(t *testing.T) {
 	}
 }
 
-// TestLintCopyIsWorthless: the copy must never verify under the mesh's roots.
-func TestLintCopyIsWorthless(t *testing.T) {
+// mute is a key that must not sign.
+type mute struct{ crypto.Signer }
+
+func (mute) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { panic("signed") }
+
+// TestNothingIsSignedBeforeLint: what is linted is worth nothing, and what fails
+// its lint never meets the key.
+func TestNothingIsSignedBeforeLint(t *testing.T) {
 	p := newPrepared(t)
-	copied, err := p.create(p.issuer.lintCert, p.issuer.lintKey)
-	if err != nil {
+	p.issuer.key = mute{p.issuer.key}
+	if err := p.lint(); err != nil {
 		t.Fatal(err)
 	}
-	p.linted = copied.RawTBSCertificate
-	if err := p.validate(copied); err == nil {
-		t.Error("the throwaway copy leads to the root")
+	if err := p.validate(must(parseTBS(p.linted, noSignature))); err == nil {
+		t.Error("what is not signed leads to the root")
+	}
+	p = newPrepared(t)
+	p.issuer.key = mute{p.issuer.key}
+	p.template.DNSNames = []string{"reviews"}
+	if err := p.lint(); !errors.Is(err, ErrMisissuance) {
+		t.Errorf("a bad one passes: %v", err)
+	}
+	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+		t.Errorf("a bad one is signed: %v", err)
+	}
+}
+
+// TestSignsAsX509Does: the certificate is the one that x509 would have made.
+func TestSignsAsX509Does(t *testing.T) {
+	p := newPrepared(t)
+	if err := p.lint(); err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := must(p.sign()), signTest(t, p.template, p.issuer.cert, p.want.key, p.issuer.key)
+	if !bytes.Equal(ours.RawTBSCertificate, theirs.RawTBSCertificate) || ours.SignatureAlgorithm != theirs.SignatureAlgorithm {
+		t.Error("it differs in more than its signature")
+	}
+	if len(ours.Raw)-len(ours.Signature) != len(theirs.Raw)-len(theirs.Signature) {
+		t.Errorf("%d bytes around a signature of %d, x509 makes %d around %d", len(ours.Raw), len(ours.Signature), len(theirs.Raw), len(theirs.Signature))
 	}
 }
 
@@ -81,7 +111,7 @@ func TestIssuersAreHeldToTheirTrustDomain(t *testing.T) {
 	} {
 		p := newPrepared(t)
 		p.template.URIs = []*url.URL{must(url.Parse(uri))}
-		forged := must(p.create(p.issuer.cert, p.issuer.key))
+		forged := signTest(t, p.template, p.issuer.cert, p.want.key, p.issuer.key)
 		_, err := forged.Verify(x509.VerifyOptions{
 			Roots: poolOf(p.issuer.bundle.roots), Intermediates: poolOf(p.issuer.chain), KeyUsages: p.want.usages,
 		})
@@ -91,7 +121,7 @@ func TestIssuersAreHeldToTheirTrustDomain(t *testing.T) {
 	}
 	p := newPrepared(t)
 	p.template.IsCA, p.template.KeyUsage = true, x509.KeyUsageCertSign
-	subordinate := must(p.create(p.issuer.cert, p.issuer.key))
+	subordinate := signTest(t, p.template, p.issuer.cert, p.want.key, p.issuer.key)
 	chain := poolOf(p.issuer.chain)
 	chain.AddCert(subordinate)
 	leaf := *p.template

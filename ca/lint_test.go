@@ -90,7 +90,7 @@ func TestEachCheckFails(t *testing.T) {
 		},
 		"key": {
 			func(p *prepared) { p.want.spki = slices.Concat(p.want.spki, []byte{0}) },
-			func(p *prepared) { p.want.key = p.issuer.lintCert.PublicKey },
+			func(p *prepared) { p.want.key = newTestKey(t).Public() },
 			func(p *prepared) { p.useKey(p.issuer.cert.PublicKey) },
 			func(p *prepared) { p.useKey(must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).Public()) },
 		},
@@ -111,10 +111,10 @@ func TestEachCheckFails(t *testing.T) {
 		},
 		"basic_constraints": {func(p *prepared) { p.template.IsCA = true }, func(p *prepared) { p.template.BasicConstraintsValid = false }},
 		"issuer": {
-			func(p *prepared) { p.issuer.lintCert.RawSubject = []byte{0x30, 0} },
-			func(p *prepared) { p.issuer.lintCert.SubjectKeyId = []byte{1} },
-			func(p *prepared) { p.template.SignatureAlgorithm = x509.ECDSAWithSHA512 },
+			func(p *prepared) { p.alterIssuer(func(c *x509.Certificate) { c.RawSubject = []byte{0x30, 0} }) },
+			func(p *prepared) { p.alterIssuer(func(c *x509.Certificate) { c.SubjectKeyId = []byte{1} }) },
 		},
+		"encoding": {func(p *prepared) { p.template.SignatureAlgorithm = x509.ECDSAWithSHA512 }},
 		"extensions": {
 			func(p *prepared) { p.template.OCSPServer = []string{"http://ocsp.example"} },
 			func(p *prepared) { p.template.SubjectKeyId = []byte{1, 2} },
@@ -157,6 +157,13 @@ func TestVersionCheck(t *testing.T) {
 func (p *prepared) window(from, to time.Time) {
 	p.template.NotBefore, p.want.notBefore = from, from
 	p.template.NotAfter, p.want.notAfter = to, to
+}
+
+// alterIssuer makes the issuer another than the one that is expected.
+func (p *prepared) alterIssuer(edit func(*x509.Certificate)) {
+	altered := *p.issuer.cert
+	edit(&altered)
+	p.issuer.cert = &altered
 }
 
 func (p *prepared) useKey(key crypto.PublicKey) {

@@ -115,10 +115,7 @@ func (s *Service) restore(ctx context.Context) error {
 	slices.SortFunc(kept, func(a, b StoredIssuer) int { return a.Chain[0].NotAfter.Compare(b.Chain[0].NotAfter) })
 	var all []*issuer
 	for _, k := range kept {
-		i, err := assembleIssuer(k.Key, k.Chain, bundle)
-		if err != nil {
-			return err
-		}
+		i := assembleIssuer(k.Key, k.Chain, bundle)
 		all = append(all, i)
 		s.resume(ctx, i, k.Introduced, now)
 	}
