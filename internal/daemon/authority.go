@@ -14,28 +14,34 @@ import (
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/keystore"
 	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/ca/report"
+	"github.com/ensign-mesh/ensign/ca/revocation"
 	"github.com/ensign-mesh/ensign/ca/server"
 	"github.com/ensign-mesh/ensign/ca/upstream"
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/identity/clientcert"
+	"github.com/ensign-mesh/ensign/identity/satoken"
 )
 
 // authority is the CA and all that it keeps in the data folder.
 type authority struct {
-	keys    *keystore.Store
-	ledger  *ledger.Ledger
-	reports *report.Store
-	issuing *ca.Service
-	metrics *server.Metrics
+	keys     *keystore.Store
+	ledger   *ledger.Ledger
+	reports  *report.Store
+	register *revocation.Register
+	crls     crlSets
+	issuing  *ca.Service
+	metrics  *server.Metrics
 }
 
 // openAuthority opens the data folder, or makes it. The order matters: the
-// ledger before the root, so that the root's birth is recorded.
+// ledger before the root, so that the root's birth is recorded; who is cut off
+// before the CA, so that nobody gets an SVID who is.
 func openAuthority(ctx context.Context, c config, log *slog.Logger, reg prometheus.Registerer) (_ *authority, err error) {
 	a := &authority{metrics: server.NewMetrics(reg)}
 	defer func() {
@@ -58,18 +64,34 @@ func openAuthority(ctx context.Context, c config, log *slog.Logger, reg promethe
 	if a.reports, err = report.Open(ctx, report.Config{Path: filepath.Join(c.data, "reports.db")}); err != nil {
 		return nil, err
 	}
+	if a.register, err = revocation.Open(ctx, revocation.Config{
+		TrustDomain: c.domain, Ledger: a.ledger, TokenLife: satoken.MaxTTL, Logger: log, Registerer: reg,
+	}); err != nil {
+		return nil, err
+	}
+	if err := a.openCA(ctx, c, log); err != nil {
+		return nil, err
+	}
+	a.crls = noCRLs{}
+	return a, nil
+}
+
+// openCA opens the root, and the CA under it.
+func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) error {
 	root, err := upstream.OpenBuiltin(ctx, upstream.Config{Dir: c.data, TrustDomain: c.domain, Keys: a.keys, Ledger: a.ledger, Logger: log})
 	if err != nil {
-		return nil, fmt.Errorf("opening the root: %w", err)
+		return fmt.Errorf("opening the root: %w", err)
 	}
 	a.issuing, err = ca.New(ctx, ca.Config{
 		TrustDomain: c.domain, Profile: c.profile, Upstream: root, Ledger: a.ledger,
+		Issuers: a.keys, LiveIssuers: a.ledger.LiveIssuers,
+		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer,
 		Observe: a.metrics.ObserveStage, Logger: log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("starting the CA: %w", err)
+		return fmt.Errorf("starting the CA: %w", err)
 	}
-	return a, nil
+	return nil
 }
 
 // claimFolder makes the data folder, or refuses one that others may write to:
@@ -117,6 +139,17 @@ func (a *authority) binding(ctx context.Context, serial string) (clientcert.Boun
 		return clientcert.Bound{}, err
 	}
 	return clientcert.Bound{AccountUID: entry.AccountUID, Pod: entry.Pod, PodUID: entry.PodUID, TokenAt: entry.TokenAt}, nil
+}
+
+// run keeps all of it up to date until ctx ends.
+func (a *authority) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.issuing.Run(ctx) })
+	group.Go(func() error { return a.register.Run(ctx) })
+	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+		return err
+	}
+	return nil
 }
 
 func (a *authority) close() error {

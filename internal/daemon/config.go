@@ -13,6 +13,7 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/keystore"
+	"github.com/ensign-mesh/ensign/ca/server"
 )
 
 // Flags are ensignd's command line as it was typed.
@@ -22,10 +23,14 @@ type Flags struct {
 	TrustDomain string
 	Listen      string
 	Metrics     string
+	Ledger      string
 	ServerNames []string
 	Admins      []string
 	KEKFile     string
 	SVIDLife    time.Duration
+	IssueRate   float64
+	IssueBurst  int
+	IssuePerDay int
 	LogLevel    string
 }
 
@@ -35,10 +40,14 @@ func (f *Flags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.TrustDomain, "trust-domain", "cluster.local", "trust domain of every SPIFFE ID")
 	flags.StringVar(&f.Listen, "listen", "127.0.0.1:15012", "address for agents and admins (TLS)")
 	flags.StringVar(&f.Metrics, "metrics", "127.0.0.1:15014", "address for /metrics, /readyz and /healthz")
+	flags.StringVar(&f.Ledger, "ledger-listen", "127.0.0.1:15016", "address for who follows the ledger (C2SP tlog-tiles over HTTP); whoever reaches it reads the whole record; empty: none")
 	flags.StringArrayVar(&f.ServerNames, "server-name", nil, "another DNS name or IP address of the server certificate; repeatable")
 	flags.StringArrayVar(&f.Admins, "admin", nil, "SPIFFE ID that may administer over the network; repeatable")
 	flags.StringVar(&f.KEKFile, "kek", "", "file with the key-encryption key, outside the data folder (default $ENSIGN_KEK)")
 	flags.DurationVar(&f.SVIDLife, "svid-ttl", 24*time.Hour, "longest life of an SVID; shorter ones are given to who asks")
+	flags.Float64Var(&f.IssueRate, "issue-rate", server.DefaultPerSecond, "SVIDs a second that one identity may go on getting; more is refused, and an alert")
+	flags.IntVar(&f.IssueBurst, "issue-burst", server.DefaultBurst, "SVIDs that one identity may get at once")
+	flags.IntVar(&f.IssuePerDay, "issue-per-day", server.DefaultPerDay, "SVIDs that one identity may get from midnight to midnight UTC")
 	flags.StringVar(&f.LogLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -49,11 +58,14 @@ type config struct {
 	domain    spiffeid.TrustDomain
 	listen    string
 	metrics   string
+	// ledger is where the ledger is served; "" for nowhere.
+	ledger string
 	// names of the server certificate: DNS names and IP addresses.
 	names    []string
 	admins   []spiffeid.ID
 	kek      keystore.KEK
 	profile  ca.Profile
+	limits   server.Limits
 	logLevel slog.Level
 }
 
@@ -65,15 +77,16 @@ var alwaysNames = []string{"istiod.istio-system.svc", "localhost"}
 
 // validate turns flags into a config; each error says which flag and what to write.
 func (f Flags) validate() (config, error) {
-	c := config{listen: f.Listen, metrics: f.Metrics, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
+	c := config{listen: f.Listen, metrics: f.Metrics, ledger: f.Ledger, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
 	var err error
 	if c.domain, err = spiffeid.TrustDomainFromString(f.TrustDomain); err != nil {
 		return config{}, fmt.Errorf("--trust-domain %q: %w", f.TrustDomain, err)
 	}
-	for _, address := range []struct{ flag, value string }{{"--listen", f.Listen}, {"--metrics", f.Metrics}} {
-		if _, _, err := net.SplitHostPort(address.value); err != nil {
-			return config{}, fmt.Errorf("%s %q: want HOST:PORT: %w", address.flag, address.value, err)
-		}
+	if err := f.checkAddresses(); err != nil {
+		return config{}, err
+	}
+	if c.limits, err = f.limits(); err != nil {
+		return config{}, err
 	}
 	for _, text := range f.Admins {
 		id, err := spiffeid.FromString(text)
@@ -104,6 +117,29 @@ func (f Flags) validate() (config, error) {
 		return config{}, err
 	}
 	return c, nil
+}
+
+func (f Flags) checkAddresses() error {
+	addresses := []struct{ flag, value string }{{"--listen", f.Listen}, {"--metrics", f.Metrics}}
+	if f.Ledger != "" {
+		addresses = append(addresses, struct{ flag, value string }{"--ledger-listen", f.Ledger})
+	}
+	for _, address := range addresses {
+		if _, _, err := net.SplitHostPort(address.value); err != nil {
+			return fmt.Errorf("%s %q: want HOST:PORT: %w", address.flag, address.value, err)
+		}
+	}
+	return nil
+}
+
+// limits are those of each identity. None can be switched off: a limit that is
+// never reached is a large one.
+func (f Flags) limits() (server.Limits, error) {
+	if !(f.IssueRate > 0) || f.IssueBurst <= 0 || f.IssuePerDay <= 0 {
+		return server.Limits{}, fmt.Errorf("--issue-rate %g, --issue-burst %d, --issue-per-day %d: each must be more than 0; write a large number for no limit",
+			f.IssueRate, f.IssueBurst, f.IssuePerDay)
+	}
+	return server.Limits{PerSecond: f.IssueRate, Burst: f.IssueBurst, PerDay: f.IssuePerDay}, nil
 }
 
 // loadKEK prefers the file. The variable is taken out of the environment at

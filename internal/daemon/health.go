@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/xds"
 )
 
@@ -32,6 +33,9 @@ func (r readiness) check(now time.Time) error {
 	if err := r.authority.ledger.Healthy(); err != nil {
 		errs = append(errs, fmt.Errorf("the ledger can not be written, so nothing is issued: %w", err))
 	}
+	if err := r.authority.register.Healthy(); err != nil {
+		errs = append(errs, fmt.Errorf("nothing is issued: %w", err))
+	}
 	if err := r.authority.reports.Healthy(); err != nil {
 		errs = append(errs, fmt.Errorf("reports can not be stored: %w", err))
 	}
@@ -50,8 +54,21 @@ func newHealthServer(ready readiness, gatherer prometheus.Gatherer, log *slog.Lo
 		fmt.Fprintln(w, "ready")
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	return newHTTPServer(mux, log)
+}
+
+// serveLedger serves the ledger to whoever follows it, until ctx ends; without a
+// listener to nobody.
+func serveLedger(ctx context.Context, l *ledger.Ledger, listener net.Listener, log *slog.Logger) error {
+	if listener == nil {
+		return nil
+	}
+	return serveHTTP(ctx, newHTTPServer(ledger.Handler(l), log), listener)
+}
+
+func newHTTPServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
@@ -61,7 +78,7 @@ func serveHTTP(ctx context.Context, server *http.Server, listener net.Listener) 
 	stop := context.AfterFunc(ctx, func() { server.Close() })
 	defer stop()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving metrics: %w", err)
+		return fmt.Errorf("serving %s: %w", listener.Addr(), err)
 	}
 	return nil
 }

@@ -1,12 +1,18 @@
 package daemon
 
-import "github.com/ensign-mesh/ensign/identity"
+import (
+	"github.com/ensign-mesh/ensign/ca/revocation"
+	"github.com/ensign-mesh/ensign/identity"
+)
 
 // standing is who may keep a stream. It implements edge.Standing.
-type standing struct{}
+type standing struct{ register *revocation.Register }
 
 // Proof implements edge.Standing.
-func (standing) Proof(identity.Caller) error { return nil }
+func (s standing) Proof(caller identity.Caller) error { return s.register.Proof(caller) }
 
 // Changed implements edge.Standing.
-func (standing) Changed() <-chan struct{} { return nil }
+func (s standing) Changed() <-chan struct{} {
+	_, changed := s.register.Current()
+	return changed
+}

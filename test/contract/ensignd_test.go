@@ -48,7 +48,7 @@ func start(t *testing.T, flags ...string) *ensignd {
 	if code := cli.Run(t.Context(), []string{"kek", "new", "--out", kek}, os.Stdout, os.Stderr); code != 0 {
 		t.Fatalf("kek new: exit %d", code)
 	}
-	args := append([]string{"--manifests", "testdata/mesh", "--data", e.data, "--kek", kek, "--listen", e.listen, "--metrics", e.metrics}, flags...)
+	args := append([]string{"--manifests", "testdata/mesh", "--data", e.data, "--kek", kek, "--listen", e.listen, "--metrics", e.metrics, "--ledger-listen", "127.0.0.1:0"}, flags...)
 	ctx, stop := context.WithCancel(context.Background())
 	var log locked
 	ended := make(chan int, 1)

@@ -58,7 +58,7 @@ func (l *Lab) startControl(ctx context.Context, extra []string) (*Control, error
 func (c *Control) Beside(data string) *Control {
 	other := &Control{Net: c.Net, lab: c.lab, name: "ensignd-beside", Data: data, kek: c.kek, metrics: "127.0.0.1:25014"}
 	other.argv = []string{c.lab.program("ensignd"), "--manifests", c.lab.manifests, "--data", data, "--kek", c.kek,
-		"--listen", "127.0.0.1:25012", "--metrics", other.metrics}
+		"--listen", "127.0.0.1:25012", "--metrics", other.metrics, "--ledger-listen", ""}
 	return other
 }
 

@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/revocation"
+)
+
+// enforcement carries who is cut off to those who keep them out: to proxies by the
+// picture, to agents by their orders, to the CA when an issuer is not to be believed.
+// Each has a goroutine of its own, so that none waits for another. What was cut off
+// before a restart is told before anybody is served.
+type enforcement struct {
+	register *revocation.Register
+	crls     crlSets
+	picture  *picture
+	orders   *orders
+	issuing  *ca.Service
+	shown    *serverIdentity
+	log      *slog.Logger
+}
+
+// crlSets are the CRLs in force, and a channel that is closed when they change.
+type crlSets interface {
+	Current() (*revocation.Set, <-chan struct{})
+}
+
+// deny keeps proxies at the newest list.
+func (e *enforcement) deny(ctx context.Context) error {
+	return each(ctx, e.register.Current, e.picture.deny)
+}
+
+// command keeps agents at the newest list, and at the newest CRLs, which are signed a
+// moment later: they are not waited for.
+func (e *enforcement) command(ctx context.Context) error {
+	for {
+		list, listed := e.register.Current()
+		set, signed := e.crls.Current()
+		e.orders.tell(list, set)
+		select {
+		case <-listed:
+		case <-signed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// replace makes another issuer as soon as the one in force is revoked; what fails is
+// tried again by the CA itself.
+func (e *enforcement) replace(ctx context.Context) error {
+	return each(ctx, e.register.Current, func(list *revocation.List) {
+		if len(list.Issuers) == 0 || e.issuing.Healthy(time.Now()) == nil {
+			return
+		}
+		if err := e.issuing.Replace(ctx); err != nil {
+			e.log.ErrorContext(ctx, "revoked issuer not replaced yet", "error", err)
+			return
+		}
+		if err := e.shown.renew(ctx); err != nil {
+			e.log.ErrorContext(ctx, "server certificate of a revoked issuer not renewed", "error", err)
+		}
+	})
+}
+
+// each does something with a value now, and with every later one, until ctx ends. Of
+// several that came meanwhile it sees the newest.
+func each[T any](ctx context.Context, current func() (T, <-chan struct{}), do func(T)) error {
+	for {
+		value, changed := current()
+		do(value)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// noCRLs is a set without CRLs.
+type noCRLs struct{}
+
+func (noCRLs) Current() (*revocation.Set, <-chan struct{}) { return &revocation.Set{}, nil }
