@@ -3,6 +3,8 @@ package ledger
 import (
 	"context"
 	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // OpenOn opens a ledger on a disk that SQLite knows by the name of its VFS.
@@ -69,4 +71,28 @@ func (l *Ledger) Data(t testing.TB, index int64) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// Tree signs checkpoints of logs that no ledger holds.
+type Tree struct{ tree tree }
+
+// NewTree is empty.
+func NewTree() *Tree { return &Tree{tree{edge: map[int64]tlog.Hash{}}} }
+
+// Grow adds an entry.
+func (t *Tree) Grow(tb testing.TB, data []byte) {
+	tb.Helper()
+	if _, _, err := t.tree.grow(data); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Sign is the checkpoint of the entries so far, signed by a ledger's key.
+func (t *Tree) Sign(tb testing.TB, l *Ledger, origin string) string {
+	tb.Helper()
+	t.tree.trim()
+	if err := t.tree.sign(origin, l.signer); err != nil {
+		tb.Fatal(err)
+	}
+	return t.tree.note
 }

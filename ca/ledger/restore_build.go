@@ -36,7 +36,7 @@ func (r *restorer) build(ctx context.Context) (result audit.Result, err error) {
 	if b.all, err = prepare(ctx, db.Writer); err != nil {
 		return audit.Result{}, err
 	}
-	r.tree = tree{}.copy()
+	r.tree = tree{}
 	if err := b.begin(); err != nil {
 		return audit.Result{}, err
 	}
