@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 
+	"github.com/ensign-mesh/ensign/internal/connections"
 	"github.com/ensign-mesh/ensign/internal/peercred"
 	"github.com/ensign-mesh/ensign/internal/secrecy"
 	"github.com/ensign-mesh/ensign/sds"
@@ -48,13 +49,16 @@ type agent struct {
 	settings
 	source   *sds.Source
 	secrets  *sds.Server
+	table    *connections.Table
+	follower *follower
+	memory   *ledgerMemory
 	upstream *upstream
 	relay    *relay
 	reporter *reporter
 	admin    *adminPort
 	registry *prometheus.Registry
 
-	sdsSocket, xdsSocket, health, metrics net.Listener
+	sdsSocket, xdsSocket, logSocket, health, metrics net.Listener
 }
 
 func assemble(s settings) *agent {
@@ -73,10 +77,14 @@ func assemble(s settings) *agent {
 		Anchors: trust.roots, TTL: s.TTL, Metrics: secretCounts, Logger: s.Logger,
 	})
 	a.secrets = sds.NewServer(a.source, secretCounts, s.Logger)
+	a.table = connections.New(connections.Config{Logger: s.Logger, Registerer: a.registry})
+	a.follower = newFollower(a.table, a.secrets, cutOffFile(s.path("cutoff")), counts, s.Logger)
+	a.memory = openMemory(s.path("ledger.checkpoint"), counts, s.Logger)
 	a.relay = &relay{upstream: a.upstream, metrics: counts, logger: s.Logger}
 	a.reporter = &reporter{
 		upstream: a.upstream, secrets: a.secrets.Acknowledged, fingerprintOf: a.source.FingerprintOf,
 		admin: a.admin, nodeID: s.nodeID(), envoy: s.envoy != "", metrics: counts, logger: s.Logger,
+		follower: a.follower, memory: a.memory, sightings: a.table.Sightings,
 	}
 	return a
 }
@@ -90,6 +98,9 @@ func (a *agent) listen() (err error) {
 	if a.xdsSocket, err = peercred.Listen(a.path("xds.sock")); err != nil {
 		return err
 	}
+	if a.logSocket, err = peercred.Listen(a.path("log.sock")); err != nil {
+		return err
+	}
 	if a.health, err = net.Listen("tcp", a.Health); err != nil {
 		return fmt.Errorf("listening for health checks: %w", err)
 	}
@@ -101,7 +112,7 @@ func (a *agent) listen() (err error) {
 
 func (a *agent) close() error {
 	var errs []error
-	for _, listener := range []net.Listener{a.sdsSocket, a.xdsSocket, a.health, a.metrics} {
+	for _, listener := range []net.Listener{a.sdsSocket, a.xdsSocket, a.logSocket, a.health, a.metrics} {
 		if listener != nil {
 			errs = append(errs, listener.Close())
 		}
@@ -111,6 +122,11 @@ func (a *agent) close() error {
 
 // run serves until Envoy has ended; Envoy keeps its sockets while it drains.
 func (a *agent) run(ctx context.Context) (int, error) {
+	envoy, err := a.planEnvoy()
+	if err != nil {
+		return 1, errors.Join(err, a.close())
+	}
+	a.follower.resume()
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	group, serving := errgroup.WithContext(serving)
@@ -119,7 +135,7 @@ func (a *agent) run(ctx context.Context) (int, error) {
 	until, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(serving, cancel)()
-	code, err := a.runEnvoy(until)
+	code, err := a.runEnvoy(until, envoy)
 	stop()
 	if failed := group.Wait(); failed != nil && !errors.Is(failed, context.Canceled) {
 		err = errors.Join(failed, err)
@@ -135,31 +151,29 @@ func (a *agent) serve(group *errgroup.Group, ctx context.Context) {
 	a.secrets.Register(secretServer)
 	relayServer := newLocalServer(grpc.MaxRecvMsgSize(maxUpMessage),
 		grpc.ForceServerCodecV2(passthrough{}), grpc.UnknownServiceHandler(a.relay.handle))
+	logServer := newLocalServer(grpc.MaxRecvMsgSize(connections.MaxMessage))
+	a.table.Register(logServer)
 	group.Go(func() error { return serveLocal(ctx, secretServer, a.sdsSocket) })
+	group.Go(func() error { return serveLocal(ctx, logServer, a.logSocket) })
 	group.Go(func() error { return serveLocal(ctx, relayServer, a.xdsSocket) })
 	group.Go(func() error { return serveHTTP(ctx, a.health, healthHandler(a.ready)) })
 	group.Go(func() error { return serveHTTP(ctx, a.metrics, metricsHandler(a.registry, a.admin)) })
 	group.Go(func() error { return a.source.Run(ctx) })
 	group.Go(func() error { return a.upstream.run(ctx, a.source.Watch) })
+	group.Go(func() error { return a.table.Run(ctx) })
+	group.Go(func() error { return a.follower.run(ctx) })
+	group.Go(func() error { return a.memory.run(ctx) })
 	group.Go(func() error { return a.reporter.run(ctx) })
 	group.Go(func() error { return keepMemory(ctx, &a.relay.relayed) })
 }
 
-// runEnvoy writes the bootstrap, waits for the first SVID and runs Envoy until it
-// ends or ctx does.
-func (a *agent) runEnvoy(ctx context.Context) (int, error) {
-	bootstrap, err := a.bootstrap()
-	if err == nil {
-		err = writeFile(a.path("envoy.yaml"), bootstrap)
-	}
-	if err != nil {
-		return 1, err
-	}
+// runEnvoy waits for the first SVID and runs Envoy until it ends or ctx does.
+func (a *agent) runEnvoy(ctx context.Context, plan envoyPlan) (int, error) {
 	if a.envoy == "" {
 		<-ctx.Done()
 		return 0, nil
 	}
-	envoy, err := a.obtainEnvoy(ctx, bootstrap)
+	envoy, err := a.obtainEnvoy(ctx, plan)
 	if envoy == nil {
 		return 0, err
 	}
@@ -170,35 +184,27 @@ func (a *agent) runEnvoy(ctx context.Context) (int, error) {
 	return code, nil
 }
 
-// obtainEnvoy takes over the Envoy that is running already, or starts one; nil if
-// ctx ended before there was an SVID to start it with.
-func (a *agent) obtainEnvoy(ctx context.Context, bootstrap []byte) (*process, error) {
-	command := newCommand(a.envoy, a.path("envoy.yaml"), a.EnvoyArgs)
-	want, err := command.fingerprint(bootstrap)
-	if err != nil {
-		return nil, err
+// obtainEnvoy is the Envoy that is running already, or a new one; nil if ctx ended
+// before there was an SVID to start it with.
+func (a *agent) obtainEnvoy(ctx context.Context, plan envoyPlan) (*process, error) {
+	if plan.adopted {
+		a.Logger.Info("taking over the envoy that is running", "pid", plan.left.pid)
+		return plan.left, nil
 	}
-	left, is, err := orphan(a.path("envoy.pid"))
-	if err != nil {
-		return nil, err
-	}
-	if left != nil && is == want {
-		a.Logger.Info("taking over the envoy that is running", "pid", left.pid)
-		return left, nil
-	}
-	if left != nil {
-		a.Logger.Warn("stopping an envoy that an earlier agent left with another configuration", "pid", left.pid)
-		left.end(a.Logger)
+	if plan.left != nil {
+		a.Logger.Warn("stopping an envoy that an earlier agent left with another configuration", "pid", plan.left.pid)
+		plan.left.end(a.Logger)
 	}
 	if !a.awaitSVID(ctx) {
 		return nil, nil
 	}
-	process, err := command.start()
+	process, err := plan.command.start()
 	if err != nil {
 		return nil, err
 	}
+	a.table.SetEnvoy(process.pid, false)
 	a.Logger.Info("envoy started", "pid", process.pid)
-	if err := writeRecord(a.path("envoy.pid"), process.pid, want); err != nil && !process.ended(time.Second) {
+	if err := writeRecord(a.path("envoy.pid"), process.pid, plan.is); err != nil && !process.ended(time.Second) {
 		// Without the record the next agent could not find it.
 		process.end(a.Logger)
 		return nil, err

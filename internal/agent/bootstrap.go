@@ -3,14 +3,13 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 )
 
-// The names by which Envoy's configuration means the agent's two sockets.
+// The names by which Envoy's configuration means the agent's sockets.
 const (
-	clusterADS = "xds-grpc"
-	clusterSDS = "sds-grpc"
+	clusterADS  = "xds-grpc"
+	clusterSDS  = "sds-grpc"
+	clusterLogs = "als-grpc"
 )
 
 // The API level of Istio that the control plane speaks; tools read it off the node.
@@ -45,6 +44,7 @@ func (s *settings) bootstrap() ([]byte, error) {
 		"static_resources": tree{"clusters": []tree{
 			socketCluster(clusterADS, s.path("xds.sock")),
 			socketCluster(clusterSDS, s.path("sds.sock")),
+			socketCluster(clusterLogs, s.path("log.sock")),
 		}},
 		// Paths and headers of policies and routes may be long regular expressions.
 		"layered_runtime":       tree{"layers": []tree{{"name": "static", "static_layer": tree{"re2.max_program_size.error_level": 32768}}}},
@@ -80,27 +80,4 @@ func socketCluster(name, path string) tree {
 			"endpoint": tree{"address": tree{"pipe": tree{"path": path}}},
 		}}}}},
 	}
-}
-
-// writeFile replaces a file at once, with mode 0600.
-func writeFile(path string, content []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(content)
-	if syncErr := file.Sync(); err == nil {
-		err = syncErr
-	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
 }

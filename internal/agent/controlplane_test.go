@@ -63,6 +63,12 @@ type controlPlane struct {
 	queries chan *ensignv1.EnvoyQuery
 	answers chan *ensignv1.EnvoyAnswer
 	deaf    bool // does not say ReportStored
+	// cutOff is said first on each stream if it is set; then what comes by cutOffs.
+	cutOff  *ensignv1.CutOff
+	cutOffs chan *ensignv1.CutOff
+	// prove, if set, shows the ledger to whom it is told that they saw so much.
+	prove     func(seen *ensignv1.LedgerSeen) *ensignv1.LedgerProof
+	sightings chan *ensignv1.Sightings
 }
 
 // proof is how one call proved who it is.
@@ -86,6 +92,7 @@ func newControlPlane(t testing.TB) *controlPlane {
 	c := &controlPlane{
 		t: t, authority: sdstest.New(t), ttl: time.Hour,
 		reports: make(chan *ensignv1.Report, 100), queries: make(chan *ensignv1.EnvoyQuery), answers: make(chan *ensignv1.EnvoyAnswer, 1000),
+		cutOffs: make(chan *ensignv1.CutOff), sightings: make(chan *ensignv1.Sightings, 100),
 	}
 	c.serve("127.0.0.1:0")
 	t.Cleanup(func() { c.server.Stop() })
@@ -167,35 +174,63 @@ func (c *controlPlane) Connect(stream ensignv1.AgentService_ConnectServer) error
 	if c.forgets(stream.Context(), "reports") {
 		return errForgotten
 	}
-	go func() {
-		for {
-			select {
-			case q := <-c.queries:
-				stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Query{Query: q}})
-			case <-stream.Context().Done():
-				return
-			}
-		}
-	}()
+	said := make(chan *ensignv1.ConnectResponse, 10)
+	c.mu.Lock()
+	if c.cutOff != nil {
+		said <- cutOffOf(c.cutOff)
+	}
+	c.mu.Unlock()
+	go c.say(stream, said)
 	for {
 		message, err := stream.Recv()
 		if err != nil {
 			return err
 		}
-		if answer := message.GetAnswer(); answer != nil {
-			c.answers <- answer
-			continue
-		}
-		report := message.GetReport()
-		c.reports <- report
-		c.mu.Lock()
-		deaf := c.deaf
-		c.mu.Unlock()
-		if !deaf {
-			stored := &ensignv1.ReportStored{Sequence: report.GetSequence()}
-			stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Stored{Stored: stored}})
+		switch message := message.GetMessage().(type) {
+		case *ensignv1.ConnectRequest_Answer:
+			c.answers <- message.Answer
+		case *ensignv1.ConnectRequest_Sightings:
+			c.sightings <- message.Sightings
+		case *ensignv1.ConnectRequest_Report:
+			c.reports <- message.Report
+			if answer := c.stored(message.Report); answer != nil {
+				said <- answer
+			}
 		}
 	}
+}
+
+func cutOffOf(cutOff *ensignv1.CutOff) *ensignv1.ConnectResponse {
+	return &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_CutOff{CutOff: cutOff}}
+}
+
+// say is the one writer of a stream.
+func (c *controlPlane) say(stream ensignv1.AgentService_ConnectServer, said <-chan *ensignv1.ConnectResponse) {
+	for {
+		select {
+		case q := <-c.queries:
+			stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Query{Query: q}})
+		case cutOff := <-c.cutOffs:
+			stream.Send(cutOffOf(cutOff))
+		case answer := <-said:
+			stream.Send(answer)
+		case <-stream.Context().Done():
+			return
+		}
+	}
+}
+
+func (c *controlPlane) stored(report *ensignv1.Report) *ensignv1.ConnectResponse {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.deaf {
+		return nil
+	}
+	stored := &ensignv1.ReportStored{Sequence: report.GetSequence()}
+	if c.prove != nil {
+		stored.Ledger = c.prove(report.GetLedger())
+	}
+	return &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Stored{Stored: stored}}
 }
 
 // config is an agent's for this control plane, without Envoy.

@@ -36,11 +36,11 @@ type command struct {
 }
 
 // newCommand adds what the user did not say. Hot restart is off because it shares
-// memory by number between all Envoys of a machine; draining is at once, so that
+// memory by number between all Envoys of a machine; draining begins at once, so that
 // a connection ends with its next answer and not by lot.
-func newCommand(path, bootstrap string, extra []string) command {
+func newCommand(path, bootstrap, drainSeconds string, extra []string) command {
 	args := []string{"-c", bootstrap}
-	for _, pair := range [][]string{{"--disable-hot-restart"}, {"--drain-strategy", "immediate"}, {"--drain-time-s", "45"}} {
+	for _, pair := range [][]string{{"--disable-hot-restart"}, {"--drain-strategy", "immediate"}, {"--drain-time-s", drainSeconds}} {
 		given := func(arg string) bool { return arg == pair[0] || strings.HasPrefix(arg, pair[0]+"=") }
 		if !slices.ContainsFunc(extra, given) {
 			args = append(args, pair...)

@@ -273,11 +273,11 @@ func TestAStrangerWithTheSameNumberIsLeftAlone(t *testing.T) {
 }
 
 func TestTheUsersArgumentsReplaceOurs(t *testing.T) {
-	plain := newCommand("envoy", "b", nil).args
+	plain := newCommand("envoy", "b", "45", nil).args
 	if !slices.Equal(plain, []string{"-c", "b", "--disable-hot-restart", "--drain-strategy", "immediate", "--drain-time-s", "45"}) {
 		t.Errorf("%v", plain)
 	}
-	own := newCommand("envoy", "b", []string{"--drain-time-s=1", "--drain-strategy", "gradual", "-l", "info"}).args
+	own := newCommand("envoy", "b", "45", []string{"--drain-time-s=1", "--drain-strategy", "gradual", "-l", "info"}).args
 	if !slices.Equal(own, []string{"-c", "b", "--disable-hot-restart", "--drain-time-s=1", "--drain-strategy", "gradual", "-l", "info"}) {
 		t.Errorf("%v", own)
 	}

@@ -10,23 +10,22 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
+	"google.golang.org/grpc"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/internal/connections"
 	"github.com/ensign-mesh/ensign/sds"
 )
 
 const (
-	reportEvery = time.Minute
-	// Without ReportStored by then, the report is sent again.
-	storedWithin = 10 * time.Second
-	// The two secrets are acknowledged a moment apart: one report for both.
-	settleFor = 100 * time.Millisecond
 	// Between streams to the control plane: grows to the cap, half of it random.
 	reconnectFirst, reconnectCap = time.Second, 30 * time.Second
+	// Sightings go out at most so often, at most so many at a time.
+	sightingsEvery, maxSightings = time.Second, 256
 )
 
-// reporter tells the control plane what Envoy has acknowledged and shows.
+// reporter tells the control plane what Envoy has acknowledged and shows, and how
+// far it obeys.
 type reporter struct {
 	upstream *upstream
 	secrets  func() (sds.Acknowledged, <-chan struct{})
@@ -37,7 +36,12 @@ type reporter struct {
 	envoy         bool
 	metrics       *metrics
 	logger        *slog.Logger
+	follower      *follower
+	memory        *ledgerMemory
+	sightings     func() ([]connections.Sighting, <-chan struct{})
 	sequence      uint64
+	// seen is what Envoy showed last.
+	seen look
 }
 
 // run keeps one stream open until ctx ends.
@@ -73,7 +77,9 @@ func (r *reporter) run(ctx context.Context) error {
 // and gRPC takes one writer at a time.
 type uplink struct {
 	stream ensignv1.AgentService_ConnectClient
-	mu     sync.Mutex // held while a message is written
+	// atLeast is the size of the ledger that the stream's reports begin from.
+	atLeast uint64
+	mu      sync.Mutex // held while a message is written
 }
 
 func (u *uplink) send(message *ensignv1.ConnectRequest) error {
@@ -89,124 +95,23 @@ func (r *reporter) connect(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := ensignv1.NewAgentServiceClient(session.conn).Connect(ctx)
+	stream, err := ensignv1.NewAgentServiceClient(session.conn).Connect(ctx, grpc.MaxCallRecvMsgSize(maxCutOff))
 	if err != nil {
 		return fmt.Errorf("opening report stream: %w", err)
 	}
-	link := &uplink{stream: stream}
+	seen, _ := r.memory.seen()
+	link := &uplink{stream: stream, atLeast: seen.GetSize()}
 	stored, failed := make(chan uint64), make(chan error, 1)
-	go func() { failed <- r.receive(ctx, link, stored) }()
-	err = r.report(ctx, link, stored, failed, session.done)
+	// Both end with this stream, so that its last words never come after the first
+	// ones of the next.
+	var both sync.WaitGroup
+	both.Go(func() { failed <- r.receive(ctx, link, stored) })
+	both.Go(func() { r.tellSightings(ctx, link) })
+	err = r.newReporting(link, stored, failed, session.done).run(ctx)
+	cancel()
+	both.Wait()
 	r.upstream.note(session, err)
 	return err
-}
-
-// report sends a report now, whenever the acknowledged state changes, again while
-// it is not stored, sooner while Envoy still shows another certificate than the
-// one it acknowledged, and once a minute.
-func (r *reporter) report(ctx context.Context, link *uplink, stored <-chan uint64, failed <-chan error, done <-chan struct{}) error {
-	sooner := time.Second
-	for {
-		acknowledged, changed := r.secrets()
-		report := r.compose(ctx, acknowledged)
-		if err := link.send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: report}}); err != nil {
-			// The reason is what the stream's end says.
-			return <-failed
-		}
-		r.metrics.reports.WithLabelValues("sent").Inc()
-		next := time.Duration(float64(reportEvery) * (0.9 + 0.2*rand.Float64()))
-		if r.envoy && !shows(report, acknowledged) {
-			next, sooner = min(next, sooner), sooner*2
-		} else {
-			sooner = time.Second
-		}
-		due, unstored := time.NewTimer(next), time.NewTimer(storedWithin)
-		err := wait(ctx, report.Sequence, due, unstored, stored, changed, failed, done)
-		due.Stop()
-		unstored.Stop()
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// wait returns nil when the next report is due.
-func wait(ctx context.Context, sequence uint64, due, unstored *time.Timer, stored <-chan uint64, changed <-chan struct{}, failed <-chan error, done <-chan struct{}) error {
-	for {
-		select {
-		case <-due.C:
-			return nil
-		case <-unstored.C:
-			return nil
-		case n := <-stored:
-			if n >= sequence {
-				unstored.Stop()
-			}
-		case <-changed:
-			due.Reset(settleFor)
-			changed = nil
-		case err := <-failed:
-			return err
-		case <-done:
-			return errMoving
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// compose is a report of this moment. What cannot be read from Envoy is left out:
-// the control plane must take silence for doubt.
-func (r *reporter) compose(ctx context.Context, acknowledged sds.Acknowledged) *ensignv1.Report {
-	r.sequence++
-	report := &ensignv1.Report{Sequence: r.sequence, NodeId: r.nodeID, SecretError: acknowledged.Error}
-	if acknowledged.Serial != "" || acknowledged.Bundle != "" {
-		report.Acknowledged = &ensignv1.SecretState{
-			Serial: acknowledged.Serial, Fingerprint: acknowledged.Fingerprint, Bundle: acknowledged.Bundle,
-			AcknowledgedAt: timestamppb.New(acknowledged.At),
-		}
-	}
-	if r.envoy {
-		report.EnvoyVersion, report.ServedFingerprints = r.look(ctx)
-	}
-	report.Clock = timestamppb.Now()
-	return report
-}
-
-func (r *reporter) look(ctx context.Context) (version string, served []string) {
-	version, err := r.admin.version(ctx)
-	if err != nil {
-		r.logger.WarnContext(ctx, "envoy's version unknown", "error", err)
-		return "", nil
-	}
-	serials, err := r.admin.serials(ctx)
-	if err != nil {
-		r.logger.WarnContext(ctx, "envoy's certificates unknown", "error", err)
-		return version, nil
-	}
-	return version, r.fingerprints(serials)
-}
-
-// fingerprints turns the serials that Envoy shows into fingerprints. Envoy shows
-// no more than the serial; it names a certificate of ours for certain, since
-// serials are 128 random bits. One that is not ours, of an earlier agent or of a
-// gateway, is reported as "serial:HEX": shown, and equal to no fingerprint.
-func (r *reporter) fingerprints(serials []string) []string {
-	var served []string
-	for _, serial := range serials {
-		print := r.fingerprintOf(serial)
-		if print == "" {
-			print = "serial:" + serial
-		}
-		served = append(served, print)
-	}
-	slices.Sort(served)
-	return served
-}
-
-// shows says whether Envoy shows what it acknowledged, and nothing else.
-func shows(report *ensignv1.Report, acknowledged sds.Acknowledged) bool {
-	return acknowledged.Fingerprint != "" && slices.Equal(report.ServedFingerprints, []string{acknowledged.Fingerprint})
 }
 
 // receive takes what the control plane says until the stream ends.
@@ -220,13 +125,40 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 		switch message := message.GetMessage().(type) {
 		case *ensignv1.ConnectResponse_Stored:
 			r.metrics.reports.WithLabelValues("stored").Inc()
+			r.memory.offer(ctx, message.Stored.GetLedger(), link.atLeast)
 			select {
 			case stored <- message.Stored.GetSequence():
 			case <-ctx.Done():
 				return ctx.Err()
 			}
+		case *ensignv1.ConnectResponse_CutOff:
+			r.follower.take(message.CutOff)
 		case *ensignv1.ConnectResponse_Query:
 			desk.answer(ctx, message.Query, link.send)
+		}
+	}
+}
+
+// tellSightings passes on which peers Envoy met, until the stream ends.
+func (r *reporter) tellSightings(ctx context.Context, link *uplink) {
+	for ctx.Err() == nil {
+		met, more := r.sightings()
+		for batch := range slices.Chunk(met, maxSightings) {
+			message := &ensignv1.Sightings{}
+			for _, s := range batch {
+				message.Sightings = append(message.Sightings, sighting(s))
+			}
+			if link.send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Sightings{Sightings: message}}) != nil {
+				return // receive learns why
+			}
+			select {
+			case <-time.After(sightingsEvery):
+			case <-ctx.Done():
+			}
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
 		}
 	}
 }

@@ -3,8 +3,6 @@ package agent
 import (
 	"crypto/x509"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 
 	"github.com/ensign-mesh/ensign/sds"
@@ -45,20 +43,4 @@ func (f tokenFile) token() (string, error) {
 		return "", fmt.Errorf("reading token %s: it does not hold one token", f)
 	}
 	return token, nil
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return content, nil
 }
