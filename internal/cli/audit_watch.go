@@ -158,15 +158,15 @@ func (w *watch) hold(note string) error {
 	if !w.begun && w.proven < w.total {
 		return nil
 	}
+	if note != "" {
+		if err := keep(w.save, "checkpoint", note); err != nil {
+			return err
+		}
+	}
 	if !w.begun {
 		w.begun = true
 		w.progress.end()
 		fmt.Fprintf(w.stderr, "%d entries verified; watching\n", summary.Entries)
-	}
-	if w.save != "" && note != "" {
-		if err := replaceFile(w.save, note); err != nil {
-			return fmt.Errorf("saving the checkpoint: %w", err)
-		}
 	}
 	fresh := w.fresh
 	w.fresh = nil

@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs each verb as a person would type it, against a real ensignd.
-// `ready` waits for it, `proxy` is a small Envoy: see proxy_test.go.
+// `ready` waits for it, `proxy` is a small Envoy (proxy_test.go), `eventually` waits
+// for what is written, `ledgerkey` learns the ledger's key (ledger_script_test.go).
 func TestScripts(t *testing.T) {
 	mesh, err := filepath.Abs(filepath.Join("testdata", "mesh"))
 	if err != nil {
@@ -53,8 +54,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"ready": ready,
-			"proxy": proxy,
+			"ready":      ready,
+			"proxy":      proxy,
+			"eventually": eventually,
+			"ledgerkey":  ledgerkey,
 		},
 	})
 }
