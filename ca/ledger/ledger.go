@@ -54,6 +54,7 @@ type Ledger struct {
 	metrics *metrics
 	mark    *mark
 	statements
+	serials lookup
 	// tree and doubt belong to the writer. doubt: a write failed, so what the
 	// file holds must be read again.
 	tree  tree
@@ -109,6 +110,9 @@ func (l *Ledger) start(ctx context.Context) (err error) {
 		return err
 	}
 	if l.statements, err = prepare(ctx, l.db.Writer); err != nil {
+		return err
+	}
+	if l.serials, err = newLookup(ctx, l.db.Reader); err != nil {
 		return err
 	}
 	if err := l.openMark(ctx); err != nil {

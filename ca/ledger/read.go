@@ -104,20 +104,10 @@ const (
 	byCertificate = `SELECT idx, data FROM entries WHERE certificate = ? AND certificate IS NOT NULL ORDER BY idx LIMIT 1`
 )
 
-// BySerial is the entry of an issued certificate (serial in lower-case hex).
-// Errors wrap [ErrNotFound] if this ledger never issued it.
-func (l *Ledger) BySerial(ctx context.Context, serial string) (ca.Entry, error) {
-	r, err := l.one(ctx, bySerial, serial)
-	if err != nil {
-		return ca.Entry{}, fmt.Errorf("looking for serial %s: %w", serial, err)
-	}
-	return r.Entry()
-}
-
 // Lookup is the record of a certificate, by its serial or by the SHA-256 of its
 // DER, both in lower-case hex. Errors wrap [ErrNotFound].
 func (l *Ledger) Lookup(ctx context.Context, serialOrFingerprint string) (Record, error) {
-	r, err := l.one(ctx, bySerial, serialOrFingerprint)
+	r, err := l.serials.find(ctx, serialOrFingerprint)
 	if errors.Is(err, ErrNotFound) {
 		r, err = l.one(ctx, byCertificate, serialOrFingerprint)
 	}
