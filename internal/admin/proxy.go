@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ensign-mesh/ensign/ca/report"
+	"github.com/ensign-mesh/ensign/ca/revocation"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds"
@@ -42,12 +43,43 @@ func (s *Service) ListProxies(ctx context.Context, _ *ensignv1.ListProxiesReques
 		}
 		p.Report, p.ReportedAt = reportOf(r), timestamppb.New(r.ReceivedAt)
 	}
+	if err := s.addMechanisms(ctx, byName); err != nil {
+		return nil, status.Error(codes.Unavailable, err.Error())
+	}
 	answer := &ensignv1.ListProxiesResponse{Holds: holdsOf(s.config.Proxies.Holds())}
 	for _, p := range byName {
 		answer.Proxies = append(answer.Proxies, p)
 	}
 	slices.SortFunc(answer.Proxies, func(a, b *ensignv1.Proxy) int { return strings.Compare(a.Name, b.Name) })
 	return answer, nil
+}
+
+// addMechanisms says of each place where lists are enforced how far it obeys. A proxy
+// that is none, because it is away and its SVID has ended, gets no mechanisms.
+func (s *Service) addMechanisms(ctx context.Context, byName map[string]*ensignv1.Proxy) error {
+	list, _ := s.config.Register.Current()
+	set, _ := s.config.CRLs.Current()
+	proxies, _, err := s.config.Population.Obeying(ctx, list)
+	if err != nil {
+		return err
+	}
+	for _, p := range proxies {
+		proxy := byName[p.Name]
+		if proxy == nil {
+			proxy = &ensignv1.Proxy{Name: p.Name, SpiffeId: p.SPIFFEID}
+			byName[p.Name] = proxy
+		}
+		proxy.Mechanisms = mechanismsOf(list, set, p)
+	}
+	return nil
+}
+
+func mechanismsOf(list *revocation.List, set *revocation.Set, p revocation.Proxy) *ensignv1.Mechanisms {
+	of := func(m revocation.Mechanism) *ensignv1.Mechanism {
+		return &ensignv1.Mechanism{State: string(m.State), Detail: m.Detail}
+	}
+	deny, crl, cut := revocation.Mechanisms(list, set, p)
+	return &ensignv1.Mechanisms{Deny: of(deny), Crl: of(crl), Cut: of(cut), CutMethod: p.Method, OpenConnections: p.Open}
 }
 
 func (s *Service) inMesh(r report.Report) bool {

@@ -69,6 +69,12 @@ type Config struct {
 	Proxies Proxies
 	Agents  Agents
 	Fleet   Fleet
+
+	Register   Register
+	CRLs       CRLs
+	Population Population
+
+	TrustDomain spiffeid.TrustDomain
 	// Mesh is the newest snapshot; nil before the first.
 	Mesh func() *mesh.Snapshot
 	// Admins may call over the network. Empty: nobody.

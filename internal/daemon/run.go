@@ -52,8 +52,9 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	registry := agents.NewRegistry()
+	people := &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs, denying: seen.denying.Load}
 	services, err := serving{
-		config: c, authority: authority, world: w, picture: seen, orders: told, registry: registry, streams: streams, tracing: tracing, log: log,
+		config: c, authority: authority, world: w, orders: told, people: people, registry: registry, streams: streams, tracing: tracing, log: log,
 	}.services()
 	if err != nil {
 		return err

@@ -31,8 +31,8 @@ type serving struct {
 	config    config
 	authority *authority
 	world     *world
-	picture   *picture
 	orders    *orders
+	people    *population
 	registry  *agents.Registry
 	streams   *xds.Server
 	tracing   *tracing
@@ -86,7 +86,8 @@ func (s serving) admin(minter *satoken.Minter, signing *caserver.Server) *admin.
 			Cut:  func() *revocation.List { list, _ := a.register.Current(); return list },
 			Mesh: s.world, LongestLife: s.config.profile.Longest(), MaxTokenAge: clientcert.DefaultMaxTokenAge,
 		},
-		Mesh: s.world.Snapshot, Admins: s.config.admins, Logger: s.log,
+		Register: a.register, CRLs: a.crls, Population: s.people,
+		TrustDomain: s.config.domain, Mesh: s.world.Snapshot, Admins: s.config.admins, Logger: s.log,
 	})
 }
 
