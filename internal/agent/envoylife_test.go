@@ -188,3 +188,17 @@ func TestNotReadyBeforeEnvoyIsLive(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Right after its start Envoy has no socket yet; the way to end its connections is
+// found all the same, and it is the best one.
+func TestTheMethodOfAYoungEnvoy(t *testing.T) {
+	if !mayCopy() {
+		t.Skip("this machine does not let us copy descriptors")
+	}
+	control, config, _ := withEnvoy(t)
+	control.cutOff = &ensignv1.CutOff{Revision: 3}
+	startAgent(t, config)
+	next(t, "report that a cut off is obeyed", control.reports, func(r *ensignv1.Report) bool {
+		return r.GetObedience().GetRevision() == 3 && r.GetObedience().GetMethod() == ensignv1.CutMethod_CUT_METHOD_PIDFD
+	})
+}

@@ -28,16 +28,17 @@ func openDescriptors(pid int) (*descriptors, error) {
 
 func (d *descriptors) close() error { return unix.Close(d.pidfd) }
 
-// probe copies one descriptor, whichever it is, and lets go of it.
+// probe copies one descriptor, no socket, which a process that was just started does
+// not have yet, and lets go of it. The kernel looks at the right before it looks for
+// the descriptor.
 func (d *descriptors) probe() error {
-	tried := errors.New("it has none")
-	err := d.each(func(fd int, _ string) bool {
-		var copied int
-		if copied, tried = unix.PidfdGetfd(d.pidfd, fd, 0); tried == nil {
-			unix.Close(copied)
-		}
-		return false
-	})
+	copied, tried := unix.PidfdGetfd(d.pidfd, 0, 0)
+	if tried == nil {
+		unix.Close(copied)
+	} else if errors.Is(tried, unix.EBADF) {
+		tried = nil
+	}
+	err := d.each(func(int, string) bool { return false })
 	if err = errors.Join(err, tried); err != nil {
 		return fmt.Errorf("copying a descriptor of process %d: %w", d.pid, err)
 	}
