@@ -56,9 +56,9 @@ func (c *CRLs) draft(ctx context.Context, list *List, now time.Time) (draft, err
 		case one.unneeded:
 			continue
 		case one.der == nil:
-			missing = append(missing, one.problem)
-		case one.problem != "":
-			behind = append(behind, one.problem)
+			missing = append(missing, one.problem.Error())
+		case one.problem != nil:
+			behind = append(behind, one.problem.Error())
 		}
 		d.set.CRLs = append(d.set.CRLs, one.der)
 		d.set.Warnings = append(d.set.Warnings, one.warnings...)
@@ -114,7 +114,7 @@ func (c *CRLs) work(ctx context.Context, list *List, now time.Time) work {
 type one struct {
 	der []byte
 	// problem: der is nil, or behind the list.
-	problem  string
+	problem  error
 	warnings []string
 	// unneeded: there is none, and nobody can miss it.
 	unneeded bool
@@ -135,11 +135,11 @@ func (w work) one(e ca.Entry) one {
 	case err == nil:
 		return one{der: der}
 	case broken != nil:
-		return w.missing(e, errors.Join(broken, err))
+		return w.missing(e, fmt.Errorf("%w; %w", broken, err))
 	case errors.Is(err, ca.ErrIssuerKeyGone):
 		return one{der: have.Raw, warnings: w.untrue(e, have, wanted)}
 	}
-	return one{der: have.Raw, problem: fmt.Sprintf("the CRL of issuer %s is behind: %v", e.Serial, err)}
+	return one{der: have.Raw, problem: fmt.Errorf("the CRL of issuer %s is behind: %w", e.Serial, err)}
 }
 
 // missing is an issuer without a CRL. If its key is gone and no SVID of it lives, none
@@ -150,8 +150,8 @@ func (w work) missing(e ca.Entry, why error) one {
 			return one{unneeded: true}
 		}
 	}
-	return one{problem: fmt.Sprintf("issuer %s, which ends at %s, has no CRL (%s): restore the folder from a backup, or revoke the issuer",
-		e.Serial, e.NotAfter.UTC().Format(time.RFC3339), strings.ReplaceAll(why.Error(), "\n", "; "))}
+	return one{problem: fmt.Errorf("issuer %s, which ends at %s, has no CRL (%w): restore the folder from a backup, or revoke the issuer",
+		e.Serial, e.NotAfter.UTC().Format(time.RFC3339), why)}
 }
 
 // untrue says what a CRL that cannot be signed anew is wrong about.

@@ -60,7 +60,7 @@ var errWaited = errors.New("waited long enough")
 func (c *CRLs) enter(ctx context.Context, issuer *x509.Certificate) (*Set, error) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
-	e := ca.Entry{Serial: serialOf(issuer), Certificate: ca.Fingerprint(issuer)}
+	e := ca.Entry{Serial: serialOf(issuer), Certificate: ca.Fingerprint(issuer), NotAfter: issuer.NotAfter}
 	if _, err := c.shelf.issuer(e); err != nil {
 		if err := c.shelf.keepIssuer(issuer); err != nil {
 			return nil, fmt.Errorf("keeping its certificate: %w", err)
@@ -68,7 +68,7 @@ func (c *CRLs) enter(ctx context.Context, issuer *x509.Certificate) (*Set, error
 	}
 	list, _ := c.cfg.Register.Current()
 	if one := c.work(ctx, list, time.Now()).one(e); one.der == nil {
-		return nil, errors.New(one.problem)
+		return nil, one.problem
 	}
 	if err := c.remake(ctx); err != nil {
 		return nil, err

@@ -1,0 +1,87 @@
+package revocation
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func (a *authority) lag(names ...string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.late = names
+}
+
+// TestAnIssuerWaitsForTheMesh while a CRL is in force, and not for ever.
+func TestAnIssuerWaitsForTheMesh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAuthority(t, "a")
+		introduced := func(serial string) <-chan error {
+			cert, done := a.begin(serial, 30*day), make(chan error, 1)
+			go func() { done <- a.crls.Introduce(t.Context(), cert) }()
+			synctest.Wait()
+			return done
+		}
+		a.lag("shop/reviews-1")
+		select {
+		case err := <-introduced("b"):
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("waits though no CRL is in force")
+		}
+		cert, _ := a.leaf("reviews", "a", true)
+		a.act(Revoke, Serial, serialOf(cert))
+		a.refreshed()
+		waits := introduced("c")
+		select {
+		case err := <-waits:
+			t.Fatalf("does not wait: %v", err)
+		default:
+		}
+		if set, _ := a.crls.Current(); len(set.CRLs) != 3 {
+			t.Errorf("the mesh cannot have the CRL: %+v", set)
+		}
+		a.lag()
+		time.Sleep(pollEverybody)
+		synctest.Wait()
+		if err := <-waits; err != nil {
+			t.Error(err)
+		}
+		a.lag("shop/reviews-1")
+		start, waits := time.Now(), introduced("d")
+		if err := <-waits; err != nil || time.Since(start) != 2*time.Second {
+			t.Errorf("waited %s for a laggard: %v", time.Since(start), err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := a.crls.Introduce(ctx, a.certs["d"]); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled: %v", err)
+		}
+	})
+}
+
+func TestAnIssuerWithoutACRLIsNotIntroduced(t *testing.T) {
+	a := newAuthority(t)
+	cert := a.begin("a", day)
+	a.fail = errors.New("not now")
+	if err := a.crls.Introduce(t.Context(), cert); !errors.Is(err, a.fail) {
+		t.Errorf("without a signer: %v", err)
+	}
+	a.fail = nil
+	if err := os.Mkdir(filepath.Join(a.dir, "a.crl"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.crls.Introduce(t.Context(), cert); err == nil {
+		t.Error("its CRL is not on disk")
+	}
+	os.Remove(filepath.Join(a.dir, "a.crl"))
+	if err := a.crls.Introduce(t.Context(), cert); err != nil {
+		t.Error(err)
+	}
+}
