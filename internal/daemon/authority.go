@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,7 +35,7 @@ type authority struct {
 	ledger   *ledger.Ledger
 	reports  *report.Store
 	register *revocation.Register
-	crls     crlSets
+	crls     *revocation.CRLs
 	issuing  *ca.Service
 	metrics  *server.Metrics
 }
@@ -42,7 +43,8 @@ type authority struct {
 // openAuthority opens the data folder, or makes it. The order matters: the
 // ledger before the root, so that the root's birth is recorded; who is cut off
 // before the CA, so that nobody gets an SVID who is.
-func openAuthority(ctx context.Context, c config, log *slog.Logger, reg prometheus.Registerer) (_ *authority, err error) {
+// everybody names those who do not have a revision of the CRLs yet.
+func openAuthority(ctx context.Context, c config, everybody func(crlRevision uint64) []string, log *slog.Logger, reg prometheus.Registerer) (_ *authority, err error) {
 	a := &authority{metrics: server.NewMetrics(reg)}
 	defer func() {
 		if err != nil {
@@ -72,7 +74,12 @@ func openAuthority(ctx context.Context, c config, log *slog.Logger, reg promethe
 	if err := a.openCA(ctx, c, log); err != nil {
 		return nil, err
 	}
-	a.crls = noCRLs{}
+	if a.crls, err = revocation.OpenCRLs(ctx, revocation.CRLConfig{
+		Dir: filepath.Join(c.data, "crls"), Register: a.register, Ledger: a.ledger, Signer: a.issuing,
+		Everybody: everybody, Logger: log, Registerer: reg,
+	}); err != nil {
+		return nil, err
+	}
 	return a, nil
 }
 
@@ -86,7 +93,9 @@ func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) erro
 		TrustDomain: c.domain, Profile: c.profile, Upstream: root, Ledger: a.ledger,
 		Issuers: a.keys, LiveIssuers: a.ledger.LiveIssuers,
 		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer,
-		Observe: a.metrics.ObserveStage, Logger: log,
+		// The CA introduces nobody before run, when there are CRLs.
+		Introduce: func(ctx context.Context, issuer *x509.Certificate) error { return a.crls.Introduce(ctx, issuer) },
+		Observe:   a.metrics.ObserveStage, Logger: log,
 	})
 	if err != nil {
 		return fmt.Errorf("starting the CA: %w", err)
@@ -146,6 +155,7 @@ func (a *authority) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.issuing.Run(ctx) })
 	group.Go(func() error { return a.register.Run(ctx) })
+	group.Go(func() error { return a.crls.Run(ctx) })
 	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}

@@ -15,17 +15,12 @@ import (
 // before a restart is told before anybody is served.
 type enforcement struct {
 	register *revocation.Register
-	crls     crlSets
+	crls     *revocation.CRLs
 	picture  *picture
 	orders   *orders
 	issuing  *ca.Service
 	shown    *serverIdentity
 	log      *slog.Logger
-}
-
-// crlSets are the CRLs in force, and a channel that is closed when they change.
-type crlSets interface {
-	Current() (*revocation.Set, <-chan struct{})
 }
 
 // deny keeps proxies at the newest list.
@@ -79,8 +74,3 @@ func each[T any](ctx context.Context, current func() (T, <-chan struct{}), do fu
 		}
 	}
 }
-
-// noCRLs is a set without CRLs.
-type noCRLs struct{}
-
-func (noCRLs) Current() (*revocation.Set, <-chan struct{}) { return &revocation.Set{}, nil }

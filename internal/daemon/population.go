@@ -56,6 +56,22 @@ func (p *population) Obeying(ctx context.Context, list *revocation.List) ([]revo
 	return join(away, connected, p.streams.Proxies(), told), changed, nil
 }
 
+// without names those whose agent does not have a revision of the CRLs yet. While it
+// is not known who there is, everybody may be without.
+func (p *population) without(ctx context.Context, crlRevision uint64) []string {
+	all, _, err := p.Obeying(ctx, &revocation.List{})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var names []string
+	for _, one := range all {
+		if one.Agent && one.CRLRevision < crlRevision {
+			names = append(names, one.Name)
+		}
+	}
+	return names
+}
+
 // lookAway is whom the reports and the ledger know, by name.
 func (p *population) lookAway(ctx context.Context) (map[string]revocation.Proxy, error) {
 	snapshot := p.world.Snapshot()

@@ -27,7 +27,8 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, tracing.stop()) }()
-	authority, err := openAuthority(ctx, c, log, reg)
+	var people *population
+	authority, err := openAuthority(ctx, c, func(crls uint64) []string { return people.without(ctx, crls) }, log, reg)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	registry := agents.NewRegistry()
-	people := &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs, denying: seen.denying.Load}
+	people = &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs, denying: seen.denying.Load}
 	services, err := serving{
 		config: c, authority: authority, world: w, orders: told, people: people, registry: registry, streams: streams, tracing: tracing, log: log,
 	}.services()
