@@ -97,7 +97,8 @@ func (r *Register) Healthy() error {
 	return nil
 }
 
-// RevokedIssuer says whether the issuer with this serial (lower-case hex) must not sign.
+// RevokedIssuer says whether the issuer with this serial (lower-case hex) must not
+// sign. The answer holds until done if it is asked behind [Register.Admit].
 func (r *Register) RevokedIssuer(serial string) bool {
 	return r.state.Load().issuers[serial]
 }
