@@ -39,7 +39,7 @@ func (s *sidecar) keeping(port uint32, config *tls.Config, h2 bool) *http.Client
 	return c
 }
 
-func statusOf(t *testing.T, c *http.Client) int {
+func statusOf(t testing.TB, c *http.Client) int {
 	t.Helper()
 	resp, err := c.Get("http://web/")
 	if err != nil {

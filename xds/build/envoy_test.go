@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	logservicev3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	secretv3 "github.com/envoyproxy/go-control-plane/envoy/service/secret/v3"
 	"google.golang.org/grpc"
@@ -25,6 +26,7 @@ import (
 type control struct {
 	discoveryv3.UnimplementedAggregatedDiscoveryServiceServer
 	secretv3.UnimplementedSecretDiscoveryServiceServer
+	logs
 
 	mu        sync.Mutex
 	version   int
@@ -146,6 +148,7 @@ func startControl(t testing.TB) (*control, string) {
 	server := grpc.NewServer()
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(server, c)
 	secretv3.RegisterSecretDiscoveryServiceServer(server, c)
+	logservicev3.RegisterAccessLogServiceServer(server, &c.logs)
 	go server.Serve(l)
 	t.Cleanup(server.Stop)
 	return c, l.Addr().String()
@@ -153,7 +156,7 @@ func startControl(t testing.TB) (*control, string) {
 
 const bootstrap = `
 node: {id: "sidecar~127.0.0.1~web.shop~shop.svc.cluster.local", cluster: web}
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %[1]s}}}
 dynamic_resources:
   ads_config: {api_type: GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: sds-grpc}}], set_node_on_first_message_only: true}
   lds_config: {ads: {}, resource_api_version: V3}
@@ -168,12 +171,27 @@ static_resources:
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment:
       cluster_name: sds-grpc
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %[2]s, port_value: %[3]s}}}}]}]
+  - name: als-grpc
+    type: STATIC
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment:
+      cluster_name: als-grpc
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %[2]s, port_value: %[3]s}}}}]}]
 `
 
 // startEnvoy runs an Envoy that takes all from the control plane; it answers
 // with the address of its admin interface once that says that it is live.
 func startEnvoy(t testing.TB, controlAddress string) string {
+	admin, _ := launchEnvoy(t, controlAddress)
+	return admin
+}
+
+// launchEnvoy also answers with the process.
+func launchEnvoy(t testing.TB, controlAddress string) (admin string, process *os.Process) {
 	binary := need.Envoy(t)
 	host, port, _ := net.SplitHostPort(controlAddress)
 	adminPort := freePort(t)
@@ -195,7 +213,7 @@ func startEnvoy(t testing.TB, controlAddress string) string {
 			t.Logf("Envoy said:\n%s", log.String())
 		}
 	})
-	admin := "http://127.0.0.1:" + adminPort
+	admin = "http://127.0.0.1:" + adminPort
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get(admin + "/ready")
 		if err != nil {
@@ -203,11 +221,11 @@ func startEnvoy(t testing.TB, controlAddress string) string {
 		}
 		resp.Body.Close()
 		if resp.StatusCode == http.StatusOK {
-			return admin
+			return admin, cmd.Process
 		}
 	}
 	t.Fatal("Envoy did not become live")
-	return ""
+	return "", nil
 }
 
 func freePort(t testing.TB) string {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,6 +38,7 @@ type sidecar struct {
 	snap    *mesh.Snapshot
 	address string
 	admin   string                 // URL of Envoy's admin interface
+	process *os.Process            // Envoy's
 	configs map[string]*tls.Config // of clients, by SPIFFE ID
 	edits   []func(*listenerv3.Filter)
 }
@@ -50,7 +52,7 @@ func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filt
 	s.control, address = startControl(t)
 	s.control.serve(typeSecret, s.secrets(webID)...)
 	s.take(t, in)
-	s.admin = startEnvoy(t, address)
+	s.admin, s.process = launchEnvoy(t, address)
 	return s
 }
 

@@ -74,6 +74,7 @@ func inboundHTTP(t inboundTarget, mutual bool) *listenerv3.Filter {
 			MaxConnectionDurationJitter: &typev3.Percent{Value: lifeJitter},
 			MaxStreamDuration:           durationpb.New(t.life),
 		}
+		logClients(m)
 	}
 	return networkFilter(hcmFilter, m)
 }
@@ -110,6 +111,7 @@ func inboundTCP(t inboundTarget, mutual bool) []*listenerv3.Filter {
 		m.MaxDownstreamConnectionDuration = durationpb.New(t.life)
 		m.MaxDownstreamConnectionDurationJitterPercentage = &typev3.Percent{Value: lifeJitter}
 		m.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_TLS_HANDSHAKE
+		logTCP(m, logInboundTCP, clientTags, t.logInterval())
 	}
 	if t.guarded {
 		m.UpstreamConnectMode = tcpv3.UpstreamConnectMode_ON_DOWNSTREAM_DATA

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -62,6 +63,30 @@ func inboundTargets(in *mesh.Inbound, rules *authz.Ruleset) []inboundTarget {
 		rest.cluster = blackHoleCluster // nobody is let in
 	}
 	return append(out, rest)
+}
+
+// SilentPorts are, sorted, the ports of a workload on which an mTLS connection is
+// told of (see accesslog.go) not when its handshake ends but up to a second later,
+// while its client is silent. 15006 stands for all ports that have no chain of
+// their own. A quarantine changes nothing of it: connections of before it may live.
+func SilentPorts(in *mesh.Inbound) []uint32 {
+	rules, _ := authz.Compile(in.Policies) // see Inbound
+	var out []uint32
+	for _, t := range inboundTargets(in, rules) {
+		if t.guarded && !t.http && t.mode != mesh.Disable {
+			out = append(out, cmp.Or(t.port, inboundPort))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// logInterval is how often a live TCP connection is told of.
+func (t inboundTarget) logInterval() time.Duration {
+	if t.guarded {
+		return silentInterval
+	}
+	return logInterval
 }
 
 // guardsRest says whether policies refuse some on a port that has no chain of its own.

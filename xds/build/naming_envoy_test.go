@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +27,21 @@ const (
 // its clients', and picks a protocol by ALPN.
 type meshServer struct {
 	*httptest.Server
-	port int
-	seen chan tls.ConnectionState
+	port  int
+	seen  chan tls.ConnectionState
+	mu    sync.Mutex
+	addrs map[string]int // connections by the client's address
+}
+
+// from is how many connections came from an address.
+func (s *meshServer) from(address string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.addrs[address]
 }
 
 func (c *client) startServer(t testing.TB, id string) *meshServer {
-	s := &meshServer{seen: make(chan tls.ConnectionState, 100)}
+	s := &meshServer{seen: make(chan tls.ConnectionState, 100), addrs: map[string]int{}}
 	roots := x509.NewCertPool()
 	roots.AddCert(c.cert)
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,10 +49,17 @@ func (c *client) startServer(t testing.TB, id string) *meshServer {
 		fmt.Fprint(w, r.Proto)
 	}))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refusals are what is tested
+	s.Config.ConnState = func(conn net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.addrs[conn.RemoteAddr().String()]++
+		}
+	}
 	s.EnableHTTP2 = true
 	s.TLS = &tls.Config{
 		Certificates: []tls.Certificate{c.issue(id)}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots,
-		NextProtos: []string{"h2", "http/1.1"},
+		NextProtos: []string{"h2", "http/1.1", "istio"}, // the last as a TCP server
 	}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -50,8 +67,8 @@ func (c *client) startServer(t testing.TB, id string) *meshServer {
 	return s
 }
 
-// served is a mesh in which the account server runs the one endpoint of two
-// services, one of each HTTP version.
+// served is a mesh in which the account server runs the one endpoint of three
+// services, one of each HTTP version and one of TCP.
 func served(t testing.TB, port int, account string) *mesh.Snapshot {
 	entry := `
 apiVersion: networking.istio.io/v1
@@ -61,11 +78,16 @@ spec:
   hosts: [%s.example.com]
   resolution: STATIC
   location: MESH_INTERNAL
-  ports: [{name: p, number: 80, protocol: %s}]
+  addresses: %s
+  ports: [{name: p, number: %d, protocol: %s}]
   endpoints: [{address: 127.0.0.1, ports: {p: %d}, labels: {security.istio.io/tlsMode: istio}%s}]
 ---
 `
-	return meshgen.Load(t, fmt.Sprintf(entry, "web", "web", "HTTP", port, account)+fmt.Sprintf(entry, "api", "api", "GRPC", port, account))
+	var all strings.Builder
+	fmt.Fprintf(&all, entry, "web", "web", "[]", 80, "HTTP", port, account)
+	fmt.Fprintf(&all, entry, "api", "api", "[]", 80, "GRPC", port, account)
+	fmt.Fprintf(&all, entry, "raw", "raw", "[10.9.0.1]", 81, "TCP", port, account)
+	return meshgen.Load(t, all.String())
 }
 
 const asServer = ", serviceAccount: server"

@@ -2,6 +2,7 @@ package build
 
 import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	datav3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	faultv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/fault/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
@@ -25,7 +26,7 @@ func outboundHTTP(port uint32) *listenerv3.Filter {
 		}},
 		HttpFilters: []*hcmv3.HttpFilter{
 			{Name: faultFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&faultv3.HTTPFault{})}},
-			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(&routerv3.Router{})}},
+			{Name: routerFilter, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: packed(outboundRouter())}},
 		},
 		UpgradeConfigs:       []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 		StripTrailingHostDot: true, // "a.example." is "a.example"
@@ -34,4 +35,15 @@ func outboundHTTP(port uint32) *listenerv3.Filter {
 		StreamIdleTimeout:    durationpb.New(0), // long polls and streams are the application's business
 	}
 	return &listenerv3.Filter{Name: hcmFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}
+}
+
+// outboundRouter records the servers of requests, as soon as a connection to one
+// has been found.
+func outboundRouter() *routerv3.Router {
+	return &routerv3.Router{
+		UpstreamLog: httpLog(logOutboundHTTP, serverTags, datav3.AccessLogType_UpstreamPoolReady, datav3.AccessLogType_UpstreamPeriodic),
+		UpstreamLogOptions: &routerv3.Router_UpstreamAccessLogOptions{
+			FlushUpstreamLogOnUpstreamStream: true, UpstreamLogFlushInterval: durationpb.New(logInterval),
+		},
+	}
 }

@@ -26,6 +26,7 @@ func outboundTCP(s *mesh.Snapshot, sc Scope, svc *mesh.Service, port uint32, end
 	case endpoint != "":
 		m.MetadataMatch = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{subsetMetadata: addressMetadata(endpoint)}}
 	}
+	logTCP(m, logOutboundTCP, serverTags, logInterval)
 	return &listenerv3.Filter{Name: tcpFilter, ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(m)}}
 }
 
