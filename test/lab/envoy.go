@@ -44,7 +44,7 @@ func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 
 // leftOut are parts of a counter that Envoy counts again under its whole, and
 // the clusters of the agent's sockets, which carry no traffic of the mesh.
-var leftOut = []string{".external.", ".internal.", ".canary.", "cluster.xds-grpc.", "cluster.sds-grpc."}
+var leftOut = []string{".external.", ".internal.", ".canary.", "cluster.xds-grpc.", "cluster.sds-grpc.", "cluster.als-grpc."}
 
 // Sum adds all stats of the mesh's traffic whose name ends in .suffix, each
 // event once.
