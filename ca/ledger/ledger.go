@@ -55,6 +55,7 @@ type Ledger struct {
 	mark    *mark
 	statements
 	serials lookup
+	recent  recent
 	// tree and doubt belong to the writer. doubt: a write failed, so what the
 	// file holds must be read again.
 	tree  tree
@@ -162,7 +163,11 @@ func (l *Ledger) Append(ctx context.Context, e ca.Entry) (uint64, error) {
 	if err := l.group.Do(ctx, request); err != nil {
 		return 0, fmt.Errorf("appending to the ledger: %w", err)
 	}
-	return uint64(request.index), nil
+	index := uint64(request.index)
+	if e.Kind == ca.KindSVID {
+		l.recent.keep(e.Serial, Record{Index: index, Data: data})
+	}
+	return index, nil
 }
 
 // Healthy is nil while the ledger can be written.

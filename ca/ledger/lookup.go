@@ -12,7 +12,7 @@ import (
 )
 
 // lookup finds certificates by their serial. Its statements are prepared once:
-// every renewal asks, and most of the price was reading the text of the question.
+// much of the price was reading the text of the question.
 type lookup struct{ record, hash *sql.Stmt }
 
 func newLookup(ctx context.Context, db *sql.DB) (l lookup, err error) {
@@ -49,9 +49,14 @@ func (l lookup) find(ctx context.Context, serial string) (Record, error) {
 // BySerial is the entry of an issued certificate (serial in lower-case hex).
 // Errors wrap [ErrNotFound] if this ledger never issued it.
 func (l *Ledger) BySerial(ctx context.Context, serial string) (ca.Entry, error) {
+	r, ok := l.recent.find(serial)
+	if ok {
+		return r.Entry()
+	}
 	r, err := l.serials.find(ctx, serial)
 	if err != nil {
 		return ca.Entry{}, fmt.Errorf("looking for serial %s: %w", serial, err)
 	}
+	l.recent.keep(serial, r)
 	return r.Entry()
 }
