@@ -86,7 +86,7 @@ func TestTheBootstrapIsPrivate(t *testing.T) {
 	config := newControlPlane(t).config(t)
 	startAgent(t, config)
 	eventually(t, "the agent is ready", func() bool { return ready(config) })
-	for _, name := range []string{"envoy.yaml", "sds.sock", "xds.sock"} {
+	for _, name := range []string{"envoy.yaml", "sds.sock", "xds.sock", "log.sock"} {
 		var info os.FileInfo
 		// The bootstrap may come a moment after the first SVID.
 		eventually(t, name+" is there", func() bool {
