@@ -10,6 +10,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca/revocation"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 // orders is what agents are told of who is cut off: the list, the CRLs, and of
@@ -83,7 +84,7 @@ func (o *orders) silentPorts(pod string) []uint32 {
 	if w == nil {
 		return nil
 	}
-	return nil
+	return build.SilentPorts(w.Inbound)
 }
 
 // orderOf is what an agent must know of a list and a set of CRLs. A certificate whose
