@@ -42,7 +42,6 @@ func (s *Service) CutOff(ctx context.Context, r *ensignv1.CutOffRequest) (*ensig
 	}
 	act, list, err := s.config.Register.Do(ctx, actor, verb, target, r.Reason)
 	if err != nil {
-		s.config.Logger.ErrorContext(ctx, "cut-off refused", "actor", actor, "verb", r.Verb, "target", target.String(), "error", err)
 		return nil, cutOffStatus(err)
 	}
 	return &ensignv1.CutOffResponse{Act: actOf(act, list), Revision: list.Revision}, nil

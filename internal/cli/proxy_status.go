@@ -122,7 +122,7 @@ func printTroubles(p printer, status meshStatus) error {
 			fmt.Fprintf(p.out, "\n%s refused a secret: %s\n", proxy.Name, printable(proxy.SecretError))
 		}
 		for _, m := range proxy.Mechanisms.named() {
-			if m.Detail != "" {
+			if m.State != stateObeys && m.Detail != "" {
 				fmt.Fprintf(p.out, "\n%s %s is %s: %s\n", proxy.Name, m.name, m.State, printable(m.Detail))
 			}
 		}

@@ -61,14 +61,7 @@ func (o obedience) String() string {
 
 // String names the laggard, and what is missing.
 func (l laggard) String() string {
-	parts := append([]string{}, l.Missing...)
-	if l.Open > 0 {
-		parts = append(parts, fmt.Sprintf("%d connections open", l.Open))
-	}
-	if !l.Connected {
-		parts = append(parts, "not connected")
-	}
-	return printable(fmt.Sprintf("%s (%s)", l.Name, strings.Join(parts, ", ")))
+	return printable(fmt.Sprintf("%s (%s)", l.Name, strings.Join(l.Missing, ", ")))
 }
 
 // waiting follows an act until everybody obeys.

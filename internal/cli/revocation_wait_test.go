@@ -59,8 +59,8 @@ func halfway() *ensignv1.WatchCutOffResponse {
 	return &ensignv1.WatchCutOffResponse{
 		Revision: 7, Proxies: 3, DenyAcked: 2, CrlAcked: 3, CutAcked: 1, OpenConnections: 2,
 		Laggards: []*ensignv1.Laggard{
-			{Name: "shop/web-1", Missing: []string{"deny", "cut"}, Connected: true, OpenConnections: 2},
-			{Name: "shop/till-1", Missing: []string{"cut"}},
+			{Name: "shop/web-1", Missing: []string{"deny: not acknowledged", "cut: 2 connections still open"}, Connected: true, OpenConnections: 2},
+			{Name: "shop/till-1", Missing: []string{"cut: not connected"}},
 		},
 	}
 }
@@ -89,7 +89,7 @@ func TestWaiting(t *testing.T) {
 		},
 		"laggards are named": {
 			script: []answered{{0, halfway(), nil}}, took: 30 * time.Second, asked: 1,
-			err:   "2 of 3 have not obeyed within 30s, 2 connections are open: shop/web-1 (deny, cut, 2 connections open); shop/till-1 (cut, not connected)",
+			err:   "2 of 3 have not obeyed within 30s, 2 connections are open: shop/web-1 (deny: not acknowledged, cut: 2 connections still open); shop/till-1 (cut: not connected)",
 			lines: "deny 2/3, crl 3/3, cut 1/3, open connections 2\n",
 		},
 		"ensignd starts again": {

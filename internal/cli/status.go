@@ -78,6 +78,7 @@ type heldBack struct {
 
 const (
 	stateSynced  = "SYNCED"
+	stateObeys   = "OBEYS"
 	stateWaiting = "WAITING"
 )
 
