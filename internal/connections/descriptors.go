@@ -1,11 +1,11 @@
 package connections
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,13 +94,15 @@ func (d *descriptors) each(visit func(fd int, target string) bool) error {
 	if err != nil {
 		return fmt.Errorf("listing descriptors: %w", err)
 	}
+	var target [64]byte // longer ones are files' paths
+	at := int(dir.Fd())
 	for _, name := range names {
-		target, err := os.Readlink(dir.Name() + "/" + name)
+		n, err := unix.Readlinkat(at, name, target[:])
 		fd, odd := strconv.Atoi(name)
-		if err != nil || odd != nil || !strings.HasPrefix(target, "socket:") {
+		if err != nil || odd != nil || !bytes.HasPrefix(target[:n], []byte("socket:")) {
 			continue
 		}
-		if !visit(fd, target) {
+		if !visit(fd, string(target[:n])) {
 			break
 		}
 	}

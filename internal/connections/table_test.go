@@ -18,8 +18,10 @@ type kernel struct {
 	next     uint64
 	stubborn bool
 	any      bool // every pair is a connection
-	broken   error
-	method   Method
+	// forgetful: its list skips connections, as the kernel's may while others end.
+	forgetful bool
+	broken    error
+	method    Method
 }
 
 func newKernel() *kernel { return &kernel{open: map[pair]uint64{}, method: MethodPIDFD} }
@@ -57,6 +59,9 @@ func (k *kernel) live() (map[uint64]struct{}, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	cookies := map[uint64]struct{}{}
+	if k.forgetful {
+		return cookies, nil
+	}
 	for _, cookie := range k.open {
 		cookies[cookie] = struct{}{}
 	}
@@ -303,6 +308,22 @@ func TestSightings(t *testing.T) {
 		<-more
 		if got, _ := table.Sightings(); len(got) != 2 {
 			t.Errorf("not again: %+v", got)
+		}
+	})
+}
+
+// A connection that says nothing for long is not forgotten, and nor is its peer,
+// whatever the kernel's list skips.
+func TestIdleConnectionIsRemembered(t *testing.T) {
+	k := newKernel()
+	k.forgetful = true
+	virtual(t, k, false, func(table *Table) {
+		alice := met(k, aliceID, 1)
+		table.observe([]record{alice})
+		after(table, 3*sightAgain)
+		table.Apply(Orders{Revision: 1, Identities: []string{aliceID}})
+		if state := after(table, time.Second); k.has(alice.pair) || state.Cut != 1 {
+			t.Errorf("%+v", state)
 		}
 	})
 }
