@@ -23,11 +23,18 @@
 // After a failed write [Ledger.Healthy] says why; the ledger reads its own state
 // again, tries by itself once a second, and recovers when the disk does.
 //
+// # Who else reads it
+//
+// [Handler] serves the log by C2SP tlog-tiles, so that anybody's client can follow
+// it. [Ledger.Proof] shows that it only grew, [Ledger.Inclusion] that one certificate is
+// in it. [Ledger.Export] writes it into one file (package export), which package
+// audit verifies and [Restore] makes a ledger of again, unless that would fork the log.
+//
 // # What is checked
 //
 // Opening: the newest checkpoint is signed by our key, its root is that of the
-// stored hashes, there are as many entries as it says, the newest ones are what
-// was hashed, and the log grew from the checkpoint in PATH.checkpoint, which
+// stored hashes, there are as many entries as it says (if not, the first wrong one
+// is named), the newest ones are what was hashed, and the log grew from the checkpoint in PATH.checkpoint, which
 // follows by a second. Reading: each entry is what was hashed. A store that fails
 // is not opened, since whoever goes on from it would hide a loss.
 //

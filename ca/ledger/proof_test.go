@@ -3,11 +3,13 @@ package ledger_test
 import (
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/ensign-mesh/ensign/ca/ledger"
+	"github.com/ensign-mesh/ensign/ca/ledger/audit"
 )
 
 // TestProofs: of every size from every size for which there was a checkpoint.
@@ -65,5 +67,42 @@ func TestADamagedStoreIsNoFork(t *testing.T) {
 	l.Exec(t, `UPDATE checkpoints SET note = (SELECT note FROM checkpoints WHERE size = 38) WHERE size = 39`)
 	if _, err := l.Proof(t.Context(), 2, 39); !errors.Is(err, ledger.ErrDamaged) {
 		t.Errorf("another size's checkpoint: %v", err)
+	}
+}
+
+// TestInclusion proves entries at once after they were appended, while others are.
+func TestInclusion(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "l.db"))
+	_, key, _ := l.Checkpoint()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			e := svid(0)
+			index, err := l.Append(t.Context(), e)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for _, name := range []string{e.Serial, e.Certificate} {
+				proof, err := l.Inclusion(t.Context(), name)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if proven, err := audit.CheckProof(key, proof); err != nil || proven.Index != index || proven.Entry.Serial != e.Serial || proven.Size <= index {
+					t.Errorf("%s: %+v, %v", name, proven, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := l.Inclusion(t.Context(), "none"); !errors.Is(err, ledger.ErrNotFound) {
+		t.Errorf("a certificate that is not there: %v", err)
+	}
+	victim := svid(0)
+	appendAll(t, l, victim)
+	l.Exec(t, `UPDATE hashes SET hash = zeroblob(32) WHERE idx = ?`, tlog.StoredHashIndex(4, 0))
+	if _, err := l.Inclusion(t.Context(), victim.Serial); !errors.Is(err, ledger.ErrDamaged) {
+		t.Errorf("from a damaged hash: %v", err)
 	}
 }

@@ -91,6 +91,7 @@ func (r *restorer) run(ctx context.Context) error {
 	if r.done.Result, err = r.build(ctx); err != nil {
 		return err
 	}
+	r.step("written")
 	if err := r.check(ctx); err != nil {
 		return fmt.Errorf("checking the new store: %w", err)
 	}

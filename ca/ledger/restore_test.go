@@ -214,6 +214,27 @@ func TestAStoreThatIsNoneIsReplaced(t *testing.T) {
 	}
 }
 
+// TestWhatTheDiskMadeOfABackupIsChecked: the new store is read before it is used.
+func TestWhatTheDiskMadeOfABackupIsChecked(t *testing.T) {
+	source := open(t, filepath.Join(t.TempDir(), "l.db"))
+	crowd(t, source, 300)
+	saved := backup(t, source)
+	path := filepath.Join(t.TempDir(), "l.db")
+	rot := func(step string) {
+		data, err := os.ReadFile(path + ".restoring")
+		if step != "written" || err != nil {
+			t.Fatalf("at %s: %v", step, err)
+		}
+		if err := os.WriteFile(path+".restoring", bytes.ReplaceAll(data, []byte("ns/shop/sa"), []byte("ns/shoq/sa")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := ledger.RestoreSteps(t.Context(), ledger.RestoreConfig{Path: path, Origin: origin, Keys: keys{}, From: bytes.NewReader(saved)}, rot)
+	if !errors.Is(err, ledger.ErrDamaged) || len(files(t, filepath.Dir(path))) != 0 {
+		t.Errorf("%v, it left %v", err, files(t, filepath.Dir(path)))
+	}
+}
+
 const restoreEnv = "ENSIGN_TEST_RESTORE"
 
 // TestARestoreKilledBetweenSteps kills the process that restores, for each step:
@@ -224,7 +245,7 @@ func TestARestoreKilledBetweenSteps(t *testing.T) {
 		restoreAndDie(t, dir, os.Getenv(restoreEnv+"_STEP"))
 		return
 	}
-	for _, step := range []string{"built", "marked", "moved-wal", "moved-shm", "moved", "replaced"} {
+	for _, step := range []string{"written", "built", "marked", "moved-wal", "moved-shm", "moved", "replaced"} {
 		t.Run(step, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "l.db")
@@ -276,7 +297,7 @@ func checkKilled(t *testing.T, path, step string) {
 		got = fmt.Sprint(size, " entries")
 		shut(t, l)
 	}
-	want := map[string]string{"built": "20 entries", "replaced": "40 entries"}[step]
+	want := map[string]string{"written": "20 entries", "built": "20 entries", "replaced": "40 entries"}[step]
 	if want == "" {
 		want = "true"
 	}
