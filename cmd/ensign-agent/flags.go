@@ -25,7 +25,8 @@ Flags:
 
 const example = `
 It exits with Envoy's code; 1 when it cannot start; 2 when it is used wrongly.
-DIR gets sds.sock, xds.sock, envoy.yaml and envoy.pid.
+DIR gets sds.sock, xds.sock and log.sock, envoy.yaml and envoy.pid, and what the
+next agent is to know: cutoff (who is cut off) and ledger.checkpoint.
 
 Example:
   ensign-agent --control-plane istiod.istio-system.svc:15012 \

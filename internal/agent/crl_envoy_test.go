@@ -3,6 +3,7 @@ package agent
 import (
 	"crypto/tls"
 	"encoding/asn1"
+	"errors"
 	"math/big"
 	"strings"
 	"syscall"
@@ -39,7 +40,9 @@ func (f thief) mustPass(when string) {
 
 func (f thief) mustFail(when string) {
 	f.t.Helper()
-	if _, err := hello(f.control.authority, f.client, f.address); err == nil || !strings.Contains(err.Error(), "revoked") {
+	// On TLS 1.3 a client may write before it hears of the refusal, and then not hear why.
+	_, err := hello(f.control.authority, f.client, f.address)
+	if err == nil || !(strings.Contains(err.Error(), "revoked") || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
 		f.t.Errorf("%s: %v; want an alert that the certificate is revoked", when, err)
 	}
 }

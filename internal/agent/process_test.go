@@ -273,7 +273,10 @@ func TestAStrangerWithTheSameNumberIsLeftAlone(t *testing.T) {
 }
 
 func TestTheUsersArgumentsReplaceOurs(t *testing.T) {
-	plain := newCommand("envoy", "b", "45", nil).args
+	if short := newCommand("envoy", "b", drainTime(false), nil).args; !slices.Contains(short, "5") {
+		t.Errorf("where only draining ends connections, Envoy gets %v", short)
+	}
+	plain := newCommand("envoy", "b", drainTime(true), nil).args
 	if !slices.Equal(plain, []string{"-c", "b", "--disable-hot-restart", "--drain-strategy", "immediate", "--drain-time-s", "45"}) {
 		t.Errorf("%v", plain)
 	}
