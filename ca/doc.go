@@ -6,10 +6,9 @@
 //
 //  1. prepare: a template from the [Profile], with a random 128-bit serial and
 //     a life that is clipped to the profile's and to the issuer's;
-//  2. lint: the template is signed with a throwaway key that nobody trusts and
-//     the outcome goes through a list of named checks. What fails here was
-//     never signed;
-//  3. sign: with the issuer's key, exactly what was linted, once;
+//  2. lint: the bytes that would be signed go through a list of named checks.
+//     What fails here never meets a key;
+//  3. sign: with the issuer's key, exactly those bytes, once;
 //  4. validate: the signed certificate must hold, byte by byte, what was
 //     linted, pass the same checks, and chain up to the root;
 //  5. ledger: [Ledger.Append] has made the entry durable.
@@ -30,8 +29,17 @@
 //
 // # Issuer
 //
-// Every process has an issuer key of its own, in memory only, certified by the
-// [Upstream] for path length 0 and for this trust domain alone (a critical URI
-// name constraint). It is replaced at a third of its life, so that a leaf asked
-// for at any time can live for two thirds of it.
+// Every process has an issuer key of its own, certified by the [Upstream] for path
+// length 0 and for this trust domain alone (a critical URI name constraint). It is
+// replaced at a third of its life, so that a leaf asked for at any time can live for
+// two thirds of it. An [IssuerStore] keeps keys until their issuers expire: a restart
+// goes on with the same issuer, and CRLs of those before can be signed
+// ([Service.SignCRL]). succession.go tells how one issuer follows another, and what a
+// crash in between leaves.
+//
+// # Cutting off
+//
+// Who is cut off is not decided here. [Config].Admit is asked before an SVID is made
+// and held until the ledger has it; [Config].Revoked stops an issuer; and
+// [Config].Introduce holds a new one back until those who check CRLs know its.
 package ca

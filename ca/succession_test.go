@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,21 +92,38 @@ func TestAnUnrecordedIssuerIsRecordedBeforeItSigns(t *testing.T) {
 	}
 }
 
+// proxies answer an introduction once their gate is open.
+type proxies struct {
+	asked atomic.Int32
+	mu    sync.Mutex
+	gate  chan struct{}
+	err   error
+}
+
+func (p *proxies) set(gate chan struct{}, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gate, p.err = gate, err
+}
+
+func (p *proxies) introduce(ctx context.Context, _ *x509.Certificate) error {
+	p.asked.Add(1)
+	p.mu.Lock()
+	gate, err := p.gate, p.err
+	p.mu.Unlock()
+	select {
+	case <-gate:
+	case <-ctx.Done():
+	}
+	return err
+}
+
 // TestNoIssuerSignsBeforeItWasIntroduced: a start does not wait for it, ensignd's
 // own certificate neither, and what fails is tried again with the same issuer.
 func TestNoIssuerSignsBeforeItWasIntroduced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, asked, gate, proxies := newRemains(t), 0, make(chan struct{}), errors.New("a disk is full")
-		service := r.kept(t, func(c *ca.Config) {
-			c.Introduce = func(ctx context.Context, _ *x509.Certificate) error {
-				asked++
-				select {
-				case <-gate:
-				case <-ctx.Done():
-				}
-				return proxies
-			}
-		})
+		r, p := newRemains(t), &proxies{gate: make(chan struct{}), err: errors.New("a disk is full")}
+		service := r.kept(t, func(c *ca.Config) { c.Introduce = p.introduce })
 		csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -116,24 +135,25 @@ func TestNoIssuerSignsBeforeItWasIntroduced(t *testing.T) {
 		if _, err := service.IssueServer(ctx, ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}}); err != nil {
 			t.Errorf("ensignd has no certificate: %v", err)
 		}
-		close(gate)
+		close(p.gate)
 		time.Sleep(30 * time.Second)
-		if _, err := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !errors.Is(service.Healthy(time.Now()), ca.ErrIssuerExpired) || asked < 3 {
-			t.Errorf("after %d tries that failed: %v", asked, err)
+		if _, err := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !errors.Is(service.Healthy(time.Now()), ca.ErrIssuerExpired) || p.asked.Load() < 3 {
+			t.Errorf("after %d tries that failed: %v", p.asked.Load(), err)
 		}
-		proxies = nil
+		p.set(make(chan struct{}), nil)
+		close(p.gate)
 		time.Sleep(time.Minute)
 		first := must(issue(t, service, csr))
 		if err := service.Healthy(time.Now()); err != nil || len(r.ledger.Entries(ca.KindIssuer)) != 1 {
 			t.Errorf("%v; %d issuers were made for one", err, len(r.ledger.Entries(ca.KindIssuer)))
 		}
 		// The next one is introduced while this one signs.
-		gate = make(chan struct{})
+		p.set(make(chan struct{}), nil)
 		time.Sleep(ca.DefaultIssuerLifetime / 2)
 		if during := must(issue(t, service, csr)); !during.Issuers[0].Equal(first.Issuers[0]) || len(r.ledger.Entries(ca.KindIssuer)) != 2 {
 			t.Error("the next issuer signed before it was introduced, or was not made")
 		}
-		close(gate)
+		close(p.gate)
 		synctest.Wait()
 		if after := must(issue(t, service, csr)); after.Issuers[0].Equal(first.Issuers[0]) {
 			t.Error("the next issuer does not sign")

@@ -20,6 +20,6 @@ type IssuerRequest struct {
 	// Template is what the certificate must say. An upstream may choose another
 	// serial and an earlier end, and nothing else.
 	Template *x509.Certificate
-	// PublicKey is the issuer's; the private key stays in its process.
+	// PublicKey is the issuer's; the private key is never sent.
 	PublicKey crypto.PublicKey
 }
