@@ -7,6 +7,8 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/revocation"
+	"github.com/ensign-mesh/ensign/internal/agents"
+	"github.com/ensign-mesh/ensign/xds"
 )
 
 // enforcement carries who is cut off to those who keep them out: to proxies by the
@@ -20,6 +22,8 @@ type enforcement struct {
 	orders   *orders
 	issuing  *ca.Service
 	shown    *serverIdentity
+	registry *agents.Registry
+	streams  *xds.Server
 	log      *slog.Logger
 }
 
@@ -60,6 +64,23 @@ func (e *enforcement) replace(ctx context.Context) error {
 		}
 	})
 }
+
+// drain ends connections of which an agent says that they are to end and that it may
+// not end them itself: the proxy's filter chains are replaced, once for each list, and
+// all connections on them drain.
+func (e *enforcement) drain(ctx context.Context) error {
+	return each(ctx, e.registry.Agents, func(all []agents.Agent) {
+		list, _ := e.register.Current()
+		for _, a := range all {
+			if a.Obedience != nil && a.Obedience.Method == methodDrain && a.Obedience.Open > 0 {
+				e.streams.Recycle(a.Name, list.Revision)
+			}
+		}
+	})
+}
+
+// methodDrain is what agents say that may not end connections.
+const methodDrain = "drain"
 
 // each does something with a value now, and with every later one, until ctx ends. Of
 // several that came meanwhile it sees the newest.

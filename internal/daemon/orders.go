@@ -21,8 +21,9 @@ type orders struct {
 	snapshot *mesh.Snapshot
 	order    *ensignv1.CutOff // without ports
 	// byPorts are the orders that were made of order, so that pods with the same ports
-	// get the same message.
+	// get the same message; silent are the ports of the snapshot's inbound sides.
 	byPorts map[string]*ensignv1.CutOff
+	silent  map[*mesh.Inbound][]uint32
 	changed chan struct{}
 }
 
@@ -46,7 +47,7 @@ func (o *orders) see(snapshot *mesh.Snapshot) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.snapshot != snapshot {
-		o.snapshot = snapshot
+		o.snapshot, o.silent = snapshot, map[*mesh.Inbound][]uint32{}
 		o.wake()
 	}
 }
@@ -84,7 +85,12 @@ func (o *orders) silentPorts(pod string) []uint32 {
 	if w == nil {
 		return nil
 	}
-	return build.SilentPorts(w.Inbound)
+	ports, known := o.silent[w.Inbound]
+	if !known {
+		ports = build.SilentPorts(w.Inbound)
+		o.silent[w.Inbound] = ports
+	}
+	return ports
 }
 
 // orderOf is what an agent must know of a list and a set of CRLs. A certificate whose

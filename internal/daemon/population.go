@@ -36,12 +36,20 @@ type population struct {
 		All(ctx context.Context) ([]report.Report, error)
 	}
 	live func(ctx context.Context, now time.Time) ([]ca.Recorded, error)
-	// denying is the revision of the list that proxies are told of.
+	// list is who is cut off, denying the revision of the list that proxies are told of.
+	list    func() (*revocation.List, <-chan struct{})
 	denying func() uint64
 
 	mu     sync.Mutex
-	away   map[string]revocation.Proxy
+	away   residents
 	looked time.Time
+}
+
+// residents are pods of the mesh with a live SVID, by NAMESPACE/NAME: what their
+// agents last said, and the serials of their SVIDs.
+type residents struct {
+	proxies map[string]revocation.Proxy
+	serials map[string][]string
 }
 
 // Obeying implements admin.Population.
@@ -53,65 +61,87 @@ func (p *population) Obeying(ctx context.Context, list *revocation.List) ([]revo
 	// Asked before the proxies are: what they have acknowledged is that or newer.
 	told := p.denying() >= list.Revision
 	connected, changed := p.agents.Agents()
-	return join(away, connected, p.streams.Proxies(), told), changed, nil
+	return join(away.proxies, connected, p.streams.Proxies(), told), changed, nil
 }
 
 // without names those whose agent does not have a revision of the CRLs yet. While it
-// is not known who there is, everybody may be without.
+// is not known who there is, everybody may be without. Who is away and holds nothing
+// but revoked SVIDs is not among them: it is refused everywhere, and waits itself for
+// whoever asks this.
 func (p *population) without(ctx context.Context, crlRevision uint64) []string {
-	all, _, err := p.Obeying(ctx, &revocation.List{})
+	list, _ := p.list()
+	away, err := p.lookAway(ctx)
 	if err != nil {
 		return []string{err.Error()}
 	}
+	revoked := map[string]bool{}
+	for _, c := range list.Certificates {
+		revoked[c.Serial] = !c.Quarantined
+	}
+	agents, _ := p.agents.Agents()
+	connected := map[string]bool{}
+	for _, a := range agents {
+		connected[a.Name] = true
+	}
 	var names []string
-	for _, one := range all {
-		if one.Agent && one.CRLRevision < crlRevision {
+	for _, one := range join(away.proxies, agents, nil, false) {
+		out := !slices.ContainsFunc(away.serials[one.Name], func(serial string) bool { return !revoked[serial] })
+		if one.Agent && one.CRLRevision < crlRevision && (connected[one.Name] || !out) {
 			names = append(names, one.Name)
 		}
 	}
 	return names
 }
 
-// lookAway is whom the reports and the ledger know, by name.
-func (p *population) lookAway(ctx context.Context) (map[string]revocation.Proxy, error) {
+// lookAway is whom the reports and the ledger know.
+func (p *population) lookAway(ctx context.Context) (residents, error) {
 	snapshot := p.world.Snapshot()
 	if snapshot == nil {
-		return nil, errNotReady
+		return residents{}, errNotReady
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	if p.away != nil && now.Sub(p.looked) < awayFor {
+	if now.Sub(p.looked) < awayFor {
 		return p.away, nil
 	}
 	reports, err := p.reports.All(ctx)
 	if err != nil {
-		return nil, err
+		return residents{}, err
 	}
 	live, err := p.live(ctx, now)
 	if err != nil {
-		return nil, err
+		return residents{}, err
 	}
-	p.away, p.looked = residents(snapshot, reports, live), now
+	p.away, p.looked = residentsOf(snapshot, reports, live), now
 	return p.away, nil
 }
 
-// residents are the pods of the mesh that hold a live SVID: one that was bound to
+// residentsOf are the pods of the mesh that hold a live SVID: one that was bound to
 // them, or one that their Envoy acknowledged.
-func residents(snapshot *mesh.Snapshot, reports []report.Report, live []ca.Recorded) map[string]revocation.Proxy {
-	serials, found := map[string]bool{}, map[string]revocation.Proxy{}
+func residentsOf(snapshot *mesh.Snapshot, reports []report.Report, live []ca.Recorded) residents {
+	found := residents{proxies: map[string]revocation.Proxy{}, serials: map[string][]string{}}
+	lives := map[string]bool{}
 	for _, r := range live {
-		serials[r.Entry.Serial] = true
+		lives[r.Entry.Serial] = true
 		key, ok := podOf(r.Entry)
 		if w := snapshot.Workloads[key]; ok && w != nil && w.UID == r.Entry.PodUID {
-			found[key.String()] = revocation.Proxy{Name: key.String(), SPIFFEID: w.Account.String()}
+			name := key.String()
+			found.proxies[name] = revocation.Proxy{Name: name, SPIFFEID: w.Account.String()}
+			found.serials[name] = append(found.serials[name], r.Entry.Serial)
 		}
 	}
 	for _, r := range reports {
 		key := mesh.Key{Namespace: r.Namespace, Name: r.Pod}
-		_, bound := found[key.String()]
-		if w := snapshot.Workloads[key]; w != nil && w.Account.String() == r.SPIFFEID && (bound || serials[r.AckedSerial]) {
-			found[key.String()] = obeying(revocation.Proxy{Name: key.String(), SPIFFEID: r.SPIFFEID}, r.Obedience)
+		name := key.String()
+		if w := snapshot.Workloads[key]; w == nil || w.Account.String() != r.SPIFFEID {
+			continue
+		}
+		if lives[r.AckedSerial] && !slices.Contains(found.serials[name], r.AckedSerial) {
+			found.serials[name] = append(found.serials[name], r.AckedSerial)
+		}
+		if len(found.serials[name]) > 0 {
+			found.proxies[name] = obeying(revocation.Proxy{Name: name, SPIFFEID: r.SPIFFEID}, r.Obedience)
 		}
 	}
 	return found

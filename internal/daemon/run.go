@@ -53,7 +53,8 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	registry := agents.NewRegistry()
-	people = &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs, denying: seen.denying.Load}
+	people = &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs,
+		list: authority.register.Current, denying: seen.denying.Load}
 	services, err := serving{
 		config: c, authority: authority, world: w, orders: told, people: people, registry: registry, streams: streams, tracing: tracing, log: log,
 	}.services()
@@ -70,9 +71,12 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
-	enforced := &enforcement{register: authority.register, crls: authority.crls, picture: seen, orders: told, issuing: authority.issuing, shown: shown, log: log}
+	enforced := &enforcement{
+		register: authority.register, crls: authority.crls, picture: seen, orders: told, issuing: authority.issuing, shown: shown,
+		registry: registry, streams: streams, log: log,
+	}
 	for _, task := range []func(context.Context) error{
-		seen.run, authority.run, shown.run, gate.Run, enforced.deny, enforced.command, enforced.replace,
+		seen.run, authority.run, shown.run, gate.Run, enforced.deny, enforced.command, enforced.replace, enforced.drain,
 		func(ctx context.Context) error { return serveGRPC(ctx, network, listeners.network) },
 		func(ctx context.Context) error { return serveGRPC(ctx, local, listeners.admin) },
 		func(ctx context.Context) error {
