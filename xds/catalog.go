@@ -205,8 +205,8 @@ func (c *catalog) outdated(g *group, in *mesh.Inbound) bool {
 
 // current says whether some view has this content now.
 func (c *catalog) current(r *resource) bool {
-	if r.widened != nil {
-		r = r.widened
+	if r.of != nil {
+		r = r.of
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -23,7 +23,7 @@ const quorum = 2
 func holdable(r *resource) bool {
 	switch r.kind {
 	case listener:
-		return r.name != "virtualOutbound" && r.name != "virtualInbound"
+		return r.name != "virtualOutbound" && r.name != build.VirtualInbound
 	case extension:
 		return r.name != build.RevokedHTTP && r.name != build.RevokedTCP
 	}

@@ -35,7 +35,7 @@ func (s *session) acknowledge(w *watch, f *flight, now time.Time) {
 		r.accept(s.program.version)
 		switch w.kind {
 		case cluster:
-			if r.widened == nil {
+			if r.of == nil {
 				delete(s.narrow, r.name)
 			}
 		case endpoint:
@@ -47,7 +47,7 @@ func (s *session) acknowledge(w *watch, f *flight, now time.Time) {
 // endpointsMoved looks again at a cluster that was widened for the time of the move.
 func (s *session) endpointsMoved(name string) {
 	c := s.watches[cluster]
-	if sent := c.have[name].sent; sent != nil && sent.widened != nil {
+	if sent := c.have[name].sent; sent != nil && sent.of != nil {
 		c.markWanted(name)
 	}
 }
@@ -118,6 +118,9 @@ func (s *session) blame(w *watch, r *resource, reason string, now time.Time) {
 	w.settle(r.name)
 	w.refused[r.name] = Rejection{Resource: r.name, Version: r.version, Error: reason, Origins: r.origins, At: now}
 	s.giveUpWidening(r)
+	if r.kind == listener && r.of != nil {
+		s.unrecycled = s.recycled
+	}
 	if s.server.holds.refuse(s.program.version, r, s.caller.Account.String(), reason, now) {
 		s.log.Warn("resource held back from this Envoy version", "version", s.program.version, "type", w.kind.label(), "resource", r.name, "origins", r.origins)
 		s.server.pokeAll()
@@ -162,7 +165,7 @@ func (s *session) silent(f *flight) {
 func (s *session) giveUpWidening(r *resource) {
 	c := s.watches[cluster]
 	sent := c.have[r.name].sent
-	if r.widened != nil || r.kind == endpoint && sent != nil && sent.widened != nil {
+	if r.kind == cluster && r.of != nil || r.kind == endpoint && sent != nil && sent.of != nil {
 		s.narrow[r.name] = struct{}{}
 		c.markWanted(r.name)
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -39,12 +40,13 @@ type resource struct {
 	assignment string
 	// pulls: a RouteConfiguration that takes its virtual hosts from VHDS.
 	pulls bool
-	// widened is, of a cluster that accepts more identities than the mesh says
-	// while its clients' endpoints move, the cluster as the mesh says; else nil.
-	widened *resource
+	// of is, of a variant (a cluster that accepts more identities than the mesh
+	// says while its clients' endpoints move, a recycled listener), the resource as
+	// the mesh says; else nil.
+	of *resource
 
-	source   build.Resource // of a cluster, to widen it
-	wide     widths
+	source   build.Resource // of what has variants, to make them
+	variants variants
 	accepted atomic.Pointer[[]string]
 }
 
@@ -76,6 +78,10 @@ func encode(b build.Resource) (*resource, error) {
 	case *clusterv3.Cluster:
 		r.source = b
 		r.assignment = assignmentOf(m)
+	case *listenerv3.Listener:
+		if r.name == build.VirtualInbound {
+			r.source = b
+		}
 	case *routev3.RouteConfiguration:
 		r.pulls = m.GetVhds() != nil
 	}

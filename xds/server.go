@@ -27,6 +27,7 @@ type Server struct {
 	updating sync.Mutex // one Update at a time
 	mu       sync.Mutex
 	sessions map[*session]struct{}
+	recycled map[string]uint64 // revisions, by proxy; see Recycle
 }
 
 // New makes a server that is not ready: it refuses streams until the first Update.
@@ -38,7 +39,7 @@ func New(c Config) (*Server, error) {
 	m := newMetrics(c.Registerer)
 	return &Server{
 		config: c, metrics: m, catalog: newCatalog(m, c.Logger, c.ScopeIdle), holds: newHolds(m),
-		sessions: map[*session]struct{}{},
+		sessions: map[*session]struct{}{}, recycled: map[string]uint64{},
 	}, nil
 }
 
@@ -62,6 +63,9 @@ func (s *Server) Update(snap *mesh.Snapshot, ch mesh.ChangeSet) {
 	changed := s.catalog.update(snap, ch)
 	s.snap.Store(snap)
 	s.holds.prune(s.catalog.current)
+	if len(ch.Workloads) > 0 {
+		s.forgetRecycled(snap)
+	}
 	streams := s.pokeAll()
 	span.SetAttributes(attribute.Int64("generation", int64(snap.Generation)), attribute.Int("streams", streams))
 	for k, n := range changed {

@@ -40,6 +40,9 @@ type session struct {
 	narrow map[string]struct{}
 	// denied is what was last seen of who is cut off.
 	denied *mesh.Denied
+	// recycled is the revision that the client was last recycled for, unrecycled
+	// the one of which it refused that.
+	recycled, unrecycled uint64
 	// asides answer types that are not served.
 	asides []*response
 	nonces uint64
@@ -79,6 +82,7 @@ func (s *session) open(req *request) error {
 	s.node, s.program = n, programOf(req.node)
 	s.scope = s.server.catalog.acquire(build.Scope{Namespace: n.pod.Namespace, VHDS: s.program.vhds && !s.sotw})
 	s.group = s.server.catalog.join(inboundOf(w))
+	s.recycled = s.server.recycledFor(n.pod.String())
 	_, s.scopeSeen, _ = s.scope.view.since(0)
 	_, s.holdsSeen, _ = s.server.holds.since(0)
 	s.log = s.log.With("proxy", n.pod.String())
@@ -116,6 +120,7 @@ func (s *session) refresh() error {
 	}
 	s.regroup(inboundOf(w))
 	s.unbridge(snap.Denied)
+	s.recycle()
 	changes, now, ok := s.scope.view.since(s.scopeSeen)
 	s.scopeSeen = now
 	s.markAll(changes, ok)

@@ -6,10 +6,16 @@ import "slices"
 // is false when there is something and it must not be sent.
 func (s *session) target(w *watch, name string) (r *resource, ok bool) {
 	r, ok = s.effective(w, name)
-	if r == nil || w.kind != cluster {
-		return r, ok
+	if r == nil {
+		return nil, ok
 	}
-	return s.bridged(r), ok
+	switch w.kind {
+	case cluster:
+		r = s.bridged(r)
+	case listener:
+		r = s.recycledForm(r)
+	}
+	return r, ok
 }
 
 // effective is the mesh's resource of a name, or what stands in for content

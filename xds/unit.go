@@ -37,6 +37,7 @@ type maker struct {
 	unit    func(*mesh.Snapshot, unitID, build.Scope) []build.Resource
 	inbound func(*mesh.Snapshot, *mesh.Inbound) []build.Resource
 	widen   func(build.Resource, []string) build.Resource
+	recycle func(build.Resource, uint64) build.Resource
 }
 
 // fromBuild makes what package build says.
@@ -59,6 +60,7 @@ var fromBuild = maker{
 	},
 	inbound: build.Inbound,
 	widen:   build.Widen,
+	recycle: build.Recycle,
 }
 
 // encodeAll encodes what was built. What can't be encoded is left out and

@@ -6,40 +6,50 @@ import (
 	"sync"
 
 	"github.com/ensign-mesh/ensign/mesh"
+	"github.com/ensign-mesh/ensign/xds/build"
 )
 
-// widths are the widened forms of one cluster, by the identities they accept.
-type widths struct {
+// variants are other forms of one resource: of a cluster by the identities that
+// it also accepts, of the inbound listener by the revision that it was recycled for.
+type variants struct {
 	mu   sync.Mutex // held while one is made, so that it is made once
 	made map[string]*resource
 }
+
+// maxVariants bounds how many forms of one resource are kept.
+const maxVariants = 64
 
 // widen is the cluster that also accepts the IDs in more, made and encoded once
 // for all sessions that need it.
 func (c *catalog) widen(r *resource, more []string) (*resource, error) {
 	ids := union(r.ids, more)
-	key := strings.Join(ids, "\x00")
-	r.wide.mu.Lock()
-	defer r.wide.mu.Unlock()
-	if w := r.wide.made[key]; w != nil {
-		return w, nil
+	return c.variant(r, strings.Join(ids, "\x00"), func() build.Resource { return c.make.widen(r.source, ids) })
+}
+
+// variant is another form of a resource, made and encoded once. What comes out
+// the same is the resource itself.
+func (c *catalog) variant(r *resource, key string, make func() build.Resource) (*resource, error) {
+	r.variants.mu.Lock()
+	defer r.variants.mu.Unlock()
+	if v := r.variants.made[key]; v != nil {
+		return v, nil
 	}
 	c.metrics.builds.WithLabelValues(r.kind.label()).Inc()
 	c.metrics.encodes.WithLabelValues(r.kind.label()).Inc()
-	w, err := encode(c.make.widen(r.source, ids))
+	v, err := encode(make())
 	if err != nil {
 		return nil, err
 	}
-	if w.version == r.version {
-		w = r // there is nothing to widen
+	if v.version == r.version {
+		v = r
 	} else {
-		w.ids, w.widened = ids, r
+		v.of = r
 	}
-	if r.wide.made == nil {
-		r.wide.made = map[string]*resource{}
+	if len(r.variants.made) >= maxVariants || r.variants.made == nil {
+		r.variants.made = map[string]*resource{}
 	}
-	r.wide.made[key] = w
-	return w, nil
+	r.variants.made[key] = v
+	return v, nil
 }
 
 // unbridge looks again at the clusters that were widened, when somebody was cut
@@ -51,7 +61,7 @@ func (s *session) unbridge(denied *mesh.Denied) {
 	s.denied = denied
 	c := s.watches[cluster]
 	for name, had := range c.have {
-		if had.sent != nil && had.sent.widened != nil {
+		if had.sent != nil && had.sent.of != nil {
 			c.markWanted(name)
 		}
 	}

@@ -65,7 +65,8 @@ func newWorld(t *testing.T, tune ...func(*Config)) *world {
 			defer w.mu.Unlock()
 			return w.in[in]
 		},
-		widen: func(r build.Resource, ids []string) build.Resource { return clusterOf(r.Name, "wide", ids...) },
+		recycle: build.Recycle,
+		widen:   func(r build.Resource, ids []string) build.Resource { return clusterOf(r.Name, "wide", ids...) },
 	}
 	w.server = server
 	w.snap = &mesh.Snapshot{

@@ -191,7 +191,7 @@ func startEnvoy(t testing.TB, controlAddress string) string {
 }
 
 // launchEnvoy also answers with the process.
-func launchEnvoy(t testing.TB, controlAddress string) (admin string, process *os.Process) {
+func launchEnvoy(t testing.TB, controlAddress string, args ...string) (admin string, process *os.Process) {
 	binary := need.Envoy(t)
 	host, port, _ := net.SplitHostPort(controlAddress)
 	adminPort := freePort(t)
@@ -200,7 +200,8 @@ func launchEnvoy(t testing.TB, controlAddress string) (admin string, process *os
 	if err := os.WriteFile(file, fmt.Appendf(nil, bootstrap, adminPort, host, port), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning")
+	args = append([]string{"-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", "warning"}, args...)
+	cmd := exec.Command(binary, args...)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {

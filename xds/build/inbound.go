@@ -114,14 +114,14 @@ func toSelf(c *clusterv3.Cluster) *clusterv3.Cluster {
 // listener of its destination, past every policy.
 func inboundListener(s *mesh.Snapshot, in *mesh.Inbound, rules *authz.Ruleset) *listenerv3.Listener {
 	b := chainBuilder{tls: downstreamTLS(s.TrustDomain)}
-	chains := []*listenerv3.FilterChain{blackHole(virtualInbound, inboundPort)}
+	chains := []*listenerv3.FilterChain{blackHole(VirtualInbound, inboundPort)}
 	targets := inboundTargets(in, rules)
 	for _, t := range targets {
 		t.life = connectionLife(s)
 		chains = append(chains, b.chains(t)...)
 	}
 	return &listenerv3.Listener{
-		Name: virtualInbound, Address: socketAddress(anyAddress, inboundPort),
+		Name: VirtualInbound, Address: socketAddress(anyAddress, inboundPort),
 		TrafficDirection: corev3.TrafficDirection_INBOUND,
 		ListenerFilters:  inboundListenerFilters(targets),
 		// A client that waits for the server's first word sends nothing to inspect:

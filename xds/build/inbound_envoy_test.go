@@ -52,7 +52,7 @@ func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filt
 	s.control, address = startControl(t)
 	s.control.serve(typeSecret, s.secrets(webID)...)
 	s.take(t, in)
-	s.admin, s.process = launchEnvoy(t, address)
+	s.admin, s.process = launchEnvoy(t, address, "--drain-time-s", "2")
 	return s
 }
 
@@ -61,7 +61,7 @@ func (s *sidecar) take(t testing.TB, in *mesh.Inbound) int {
 	byType := map[string][]Resource{}
 	for _, r := range slices.Concat(Inbound(s.snap, in), Denials(s.snap), Base(s.snap, Scope{})) {
 		if l, ok := r.Message.(*listenerv3.Listener); ok {
-			if l.Name != virtualInbound {
+			if l.Name != VirtualInbound {
 				continue
 			}
 			s.standIn(l)

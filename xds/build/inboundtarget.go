@@ -16,8 +16,9 @@ import (
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
+// VirtualInbound is the listener that takes all that is sent to a workload.
 const (
-	virtualInbound = "virtualInbound"
+	VirtualInbound = "virtualInbound"
 	inboundPort    = 15006
 )
 
@@ -99,7 +100,7 @@ func guardsRest(rules *authz.Ruleset, own mesh.Set[uint32]) bool {
 // chainName is Istio's.
 func (t inboundTarget) chainName() string {
 	if t.port == 0 {
-		return virtualInbound
+		return VirtualInbound
 	}
 	return listenerName(anyAddress, t.port)
 }
