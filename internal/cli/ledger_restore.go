@@ -43,7 +43,8 @@ func newLedgerRestore(g *globals) *cobra.Command {
 			"It is refused when the backup ends below a checkpoint that the ledger's key has signed, as\n" +
 			"far as the data folder shows and --checkpoint tells: agents and auditors hold such\n" +
 			"checkpoints, and would see a fork. Then take a newer backup. A kill at any moment leaves\n" +
-			"the old store, the new one, or one that ensignd refuses until restore is run again.",
+			"the old store, the new one, or one that ensignd refuses until restore is run again. When all\n" +
+			"is read the new store is indexed and checked once more: at a million entries that takes minutes.",
 		Example: "  ensign ledger restore ledger-2026-11-21.jsonl --data /var/lib/ensign --kek /etc/ensign/kek\n" +
 			"  ensign ledger restore ledger.jsonl --kek kek --checkpoint checkpoint-monday",
 		Args: exactly("FILE"),
