@@ -81,14 +81,18 @@ func (s *session) status() (ProxyStatus, bool) {
 
 // denyAcked says whether the client uses the newest denials.
 func (s *session) denyAcked() bool {
-	w := s.watches[extension]
+	w, asked := s.watches[extension], false
 	for _, name := range []string{build.RevokedHTTP, build.RevokedTCP} {
+		if !w.wants(name) {
+			continue // it has no chain with this filter; one that comes denies all until it is filled
+		}
+		asked = true
 		now, had := s.lookup(extension, name), w.have[name].acked
-		if !w.wants(name) || now == nil || had == nil || had.version != now.version {
+		if now == nil || had == nil || had.version != now.version {
 			return false
 		}
 	}
-	return true
+	return asked
 }
 
 // status is how one kind stands.

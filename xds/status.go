@@ -14,8 +14,8 @@ type ProxyStatus struct {
 	EnvoyVersion string // "1.40.0"; for another client its own words; "" if it did not say
 	ConnectedAt  time.Time
 	// DenyAcked: on this stream the client has said that it uses the newest content
-	// of both filters that refuse who is cut off (build.Denials). False where it
-	// refused them or has not asked for them, too.
+	// of every filter that refuses who is cut off (build.Denials) and that it has. False
+	// where it refused one or has none, too.
 	DenyAcked bool
 	Types     []TypeStatus // in the order in which they are sent
 }
