@@ -24,10 +24,7 @@ var cutMethods = map[connections.Method]ensignv1.CutMethod{
 func orders(cutOff *ensignv1.CutOff) connections.Orders {
 	o := connections.Orders{Revision: cutOff.GetRevision(), Identities: cutOff.GetIdentities()}
 	for _, c := range cutOff.GetCertificates() {
-		o.Certificates = append(o.Certificates, connections.Certificate{
-			Fingerprint: c.GetFingerprint(), SPIFFEID: c.GetSpiffeId(), IssuerSubject: c.GetIssuerSubject(),
-			NotBefore: c.GetNotBefore().AsTime(), NotAfter: c.GetNotAfter().AsTime(),
-		})
+		o.Certificates = append(o.Certificates, c.GetFingerprint())
 	}
 	for _, issuer := range cutOff.GetIssuers() {
 		o.Issuers = append(o.Issuers, issuer.GetSubject())

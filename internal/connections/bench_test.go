@@ -140,7 +140,7 @@ func BenchmarkApply(b *testing.B) {
 	}
 	orders := Orders{Revision: 1}
 	for i := range 1000 {
-		orders.Certificates = append(orders.Certificates, Certificate{Fingerprint: fmt.Sprint(i)})
+		orders.Certificates = append(orders.Certificates, fmt.Sprint(i))
 	}
 	b.ResetTimer()
 	for range b.N {

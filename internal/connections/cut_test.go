@@ -22,7 +22,7 @@ func TestCutsTheClientAndNoNeighbour(t *testing.T) {
 			knows(t, table, len(cut)+len(kept))
 			time.Sleep(settle)
 			start := time.Now()
-			table.Apply(Orders{Revision: 1, Certificates: []Certificate{order(alice.leaf)}, SilentPorts: []uint16{1}})
+			table.Apply(Orders{Revision: 1, Certificates: []string{fingerprint(alice.leaf)}, SilentPorts: []uint16{1}})
 			mustEnd(t, start, cut)
 			mustLive(t, kept)
 			state := obeyed(t, table, 1)

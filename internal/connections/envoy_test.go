@@ -30,16 +30,17 @@ type proxy struct {
 	http, tcp, silent, toHTTP, toTCP string
 	admin, log                       string
 	stopLog                          func()
+	roots                            []*x509.Certificate
 }
 
 const webID = "spiffe://td/ns/shop/sa/web"
 
-// startProxy starts one; of the backends, by name, app (HTTP) and echo are its
+// startProxy starts one that trusts its own root and others; of the backends, by name, app (HTTP) and echo are its
 // applications, and it calls http-server and tcp-server over mTLS.
-func startProxy(t testing.TB, table *Table, backends map[string]string) *proxy {
+func startProxy(t testing.TB, table *Table, roots []*x509.Certificate, backends map[string]string) *proxy {
 	t.Helper()
 	binary, dir := need.Envoy(t), t.TempDir()
-	p := &proxy{Authority: sdstest.New(t), log: filepath.Join(dir, "log.sock")}
+	p := &proxy{Authority: sdstest.New(t), roots: roots, log: filepath.Join(dir, "log.sock")}
 	p.serveLog(t, table)
 	for _, address := range []*string{&p.http, &p.tcp, &p.silent, &p.toHTTP, &p.toTCP, &p.admin} {
 		*address = freeAddress(t)
@@ -99,7 +100,7 @@ func (p *proxy) config(t testing.TB, dir string, backends map[string]string) tre
 			"private_key":       file("key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))),
 		}},
 		"alpn_protocols":     []string{"h2", "http/1.1"},
-		"validation_context": tree{"trusted_ca": file("roots.pem", sdstest.PEM(p.Root))},
+		"validation_context": tree{"trusted_ca": file("roots.pem", sdstest.PEM(append(p.roots, p.Root)...))},
 	}
 	downstream := socketTLS("Downstream", tree{"common_tls_context": common, "require_client_certificate": true})
 	upstream := socketTLS("Upstream", tree{"common_tls_context": tree{

@@ -45,7 +45,7 @@ type mesh struct {
 	server atomic.Pointer[tls.Certificate]
 }
 
-func startMesh(t testing.TB, table *Table) *mesh {
+func startMesh(t testing.TB, table *Table, roots ...*x509.Certificate) *mesh {
 	m := &mesh{table: table}
 	config := &tls.Config{
 		ClientAuth:     tls.RequireAnyClientCert,
@@ -55,7 +55,7 @@ func startMesh(t testing.TB, table *Table) *mesh {
 	secured := listen(t)
 	go servers.Serve(tls.NewListener(secured, config))
 	t.Cleanup(func() { servers.Close(); app.CloseClientConnections() })
-	m.proxy = startProxy(t, table, map[string]string{
+	m.proxy = startProxy(t, table, roots, map[string]string{
 		"app": app.Listener.Addr().String(), "echo": echo(t, listen(t)),
 		"http-server": secured.Addr().String(), "tcp-server": echo(t, tls.NewListener(listen(t), config)),
 	})
@@ -82,13 +82,9 @@ func (m *mesh) caller(t testing.TB, id string) caller {
 	return caller{mesh: m, leaf: cert.Leaf, config: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true}}
 }
 
-// order names a certificate.
-func order(leaf *x509.Certificate) Certificate {
+func fingerprint(leaf *x509.Certificate) string {
 	sum := sha256.Sum256(leaf.Raw)
-	return Certificate{
-		Fingerprint: hex.EncodeToString(sum[:]), SPIFFEID: leaf.URIs[0].String(), IssuerSubject: leaf.Issuer.String(),
-		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
-	}
+	return hex.EncodeToString(sum[:])
 }
 
 // line is a live connection or stream whose other end may go.

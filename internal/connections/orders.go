@@ -1,12 +1,11 @@
 package connections
 
-import "time"
-
 // Orders are the whole of what is cut off; later ones replace earlier ones.
 type Orders struct {
 	// Revision counts up. 0: there never was an order.
-	Revision     uint64
-	Certificates []Certificate
+	Revision uint64
+	// Certificates are SHA-256 of the DER, lower-case hex.
+	Certificates []string
 	// Identities are SPIFFE IDs of which every connection ends, both ways,
 	// whatever certificate it shows.
 	Identities []string
@@ -18,40 +17,11 @@ type Orders struct {
 	SilentPorts []uint16
 }
 
-// Certificate is one that is cut off, in all the ways that Envoy may name it.
-type Certificate struct {
-	// Fingerprint is the SHA-256 of the DER, lower-case hex.
-	Fingerprint string
-	SPIFFEID    string
-	// IssuerSubject is in RFC 2253, as Envoy prints it.
-	IssuerSubject string
-	// NotBefore and NotAfter are compared by the second.
-	NotBefore, NotAfter time.Time
-}
-
 // verdict is Orders made for asking.
-type verdict struct {
-	fingerprints, identities, issuers map[string]struct{}
-	served                            map[served]struct{}
-}
-
-// served is what an Envoy that cannot tell a server's fingerprint tells of it. Two
-// certificates that one account got in the same second are one in it.
-type served struct {
-	uri, issuer         string
-	notBefore, notAfter int64 // Unix seconds
-}
+type verdict struct{ certificates, identities, issuers map[string]struct{} }
 
 func newVerdict(o Orders) verdict {
-	v := verdict{
-		fingerprints: map[string]struct{}{}, identities: set(o.Identities), issuers: set(o.Issuers),
-		served: map[served]struct{}{},
-	}
-	for _, c := range o.Certificates {
-		v.fingerprints[c.Fingerprint] = struct{}{}
-		v.served[served{c.SPIFFEID, c.IssuerSubject, c.NotBefore.Unix(), c.NotAfter.Unix()}] = struct{}{}
-	}
-	return v
+	return verdict{certificates: set(o.Certificates), identities: set(o.Identities), issuers: set(o.Issuers)}
 }
 
 func set(values []string) map[string]struct{} {
@@ -63,14 +33,8 @@ func set(values []string) map[string]struct{} {
 }
 
 // cuts says whether a peer is cut off.
-func (v verdict) cuts(p *peer) bool {
-	if has(v.identities, p.uri) || has(v.issuers, p.issuer) {
-		return true
-	}
-	if p.inbound || p.fingerprint != "" {
-		return has(v.fingerprints, p.fingerprint)
-	}
-	return has(v.served, served{p.uri, p.issuer, p.notBefore.Unix(), p.notAfter.Unix()})
+func (v verdict) cuts(n name) bool {
+	return has(v.certificates, n.fingerprint) || has(v.identities, n.uri) || has(v.issuers, n.issuer)
 }
 
 func has[K comparable](s map[K]struct{}, key K) bool {

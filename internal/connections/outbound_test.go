@@ -42,7 +42,7 @@ func TestCutsTheServerAndNoOther(t *testing.T) {
 	knows(t, table, 6)
 	time.Sleep(settle)
 	start := time.Now()
-	table.Apply(Orders{Revision: 1, Certificates: []Certificate{order(leaf)}})
+	table.Apply(Orders{Revision: 1, Certificates: []string{fingerprint(leaf)}})
 	mustEnd(t, start, leafOnly)
 	mustLive(t, quarantined)
 	start = time.Now()
@@ -52,19 +52,26 @@ func TestCutsTheServerAndNoOther(t *testing.T) {
 	obeyed(t, table, 2)
 }
 
-// An issuer that is not believed any more takes all of its leaves along.
+// An issuer that is not believed any more takes all of its leaves along, and those
+// only. Its name has two parts, as the CA's has, which Envoy and Go print alike.
 func TestCutsAnIssuer(t *testing.T) {
 	table := running(t)
-	m := startMesh(t, table)
+	doubted := newIssuer(t)
+	m := startMesh(t, table, doubted.Leaf)
 	table.SetEnvoy(m.pid, false)
-	alice := m.caller(t, aliceID)
-	lines := append(alice.inbound(t), m.called(t)...)
-	knows(t, table, len(lines))
+	bob, alice := m.caller(t, bobID), m.caller(t, aliceID)
+	alice.config.Certificates[0] = doubted.issue(t, aliceID)
+	kept := append(bob.inbound(t), m.called(t)...)
+	server := doubted.issue(t, serverID)
+	m.server.Store(&server)
+	cut := append(alice.inbound(t), m.called(t)...)
+	knows(t, table, len(cut)+len(kept))
 	time.Sleep(settle)
-	start := time.Now()
-	table.Apply(Orders{Revision: 1, Issuers: []string{"CN=another"}})
+	table.Apply(Orders{Revision: 1, Issuers: []string{"CN=Ensign issuer x"}})
 	obeyed(t, table, 1)
-	mustLive(t, lines)
-	table.Apply(Orders{Revision: 2, Issuers: []string{alice.leaf.Issuer.String()}})
-	mustEnd(t, start, lines)
+	mustLive(t, append(cut, kept...))
+	start := time.Now()
+	table.Apply(Orders{Revision: 2, Issuers: []string{doubted.Leaf.Subject.String()}})
+	mustEnd(t, start, cut)
+	mustLive(t, kept)
 }

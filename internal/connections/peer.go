@@ -33,7 +33,7 @@ func (t *Table) peerOf(n name) (*peer, error) {
 		return nil, err
 	}
 	p := &peer{name: n, notBefore: notBefore, notAfter: notAfter}
-	p.cut = t.verdict.cuts(p)
+	p.cut = t.verdict.cuts(n)
 	t.peers[n] = p
 	return p, nil
 }

@@ -64,6 +64,9 @@ func parseRecord(inbound bool, c *logv3.AccessLogCommon) (record, bool, error) {
 	if r.uri == "" && r.issuer == "" && r.fingerprint == "" {
 		return record{}, false, nil
 	}
+	if r.fingerprint == "" {
+		return record{}, false, fmt.Errorf("%w: its peer's certificate has no fingerprint", errRecord)
+	}
 	for _, tag := range []string{r.uri, r.issuer, r.fingerprint, r.serial, r.start, r.until} {
 		if len(tag) > maxTag {
 			return record{}, false, fmt.Errorf("%w: a tag has %d bytes, at most %d", errRecord, len(tag), maxTag)

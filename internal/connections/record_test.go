@@ -53,6 +53,7 @@ func TestRecords(t *testing.T) {
 		{"IPv4 in IPv6", true, set("local", "[::ffff:10.0.0.1]:15006"), "10.0.0.1:15006 10.0.0.2:40000"},
 		{"IPv6", true, set("local", "[fd00::1]:15006"), "[fd00::1]:15006 10.0.0.2:40000"},
 		{"without a certificate", true, peerless, ""},
+		{"without a fingerprint", true, set("peer_fp", "-"), "no fingerprint"},
 		{"without a number", true, set("conn", ""), "has no number"},
 		{"with another number", true, set("conn", "-1"), "has no number"},
 		{"without a local address", true, set("local", "-"), "no local address"},

@@ -132,7 +132,7 @@ func (t *Table) Apply(o Orders) {
 		t.patience += SilentPeriod
 	}
 	for _, p := range t.peers {
-		p.cut = t.verdict.cuts(p)
+		p.cut = t.verdict.cuts(p.name)
 	}
 	for _, c := range t.connections {
 		if c.peer.cut {
