@@ -7,7 +7,31 @@
 //  3. relays Envoy's ADS stream from DIR/xds.sock to the control plane,
 //  4. writes DIR/envoy.yaml and runs Envoy with it,
 //  5. reports upstream what Envoy has acknowledged and what it shows, and fetches
-//     pages of Envoy's admin port when the control plane asks.
+//     pages of Envoy's admin port when the control plane asks,
+//  6. obeys who is cut off: ends their live connections (package connections, which
+//     Envoy tells of them on DIR/log.sock) and puts CRLs into ROOTCA (package sds),
+//  7. remembers the control plane's ledger, and tells if it is not the one of before.
+//
+// # Who is cut off
+//
+// The control plane says it first on every stream, and again with each change. It is
+// obeyed as it comes, then written to DIR/cutoff; only then is it reported as obeyed,
+// at once. So an agent that is killed, and starts while the control plane is away,
+// still obeys all that it ever called obeyed. The revision that is reported never
+// goes back, unless the control plane itself wants a lower one, which is obeyed and
+// logged: its ledger may have been rolled back. CRLs are the exception: when a set
+// had to be left out (see package sds), the revision of the CRLs is 0 until another
+// is taken. A file that is spoilt, or that another user could have written, is
+// refused and logged; the next word of the control plane replaces it.
+//
+// # The ledger
+//
+// With each stored report the control plane shows the newest checkpoint and proves
+// that the ledger holds all that it held at the one before. DIR/ledger.checkpoint
+// keeps the newest, and the ledger's key from the first. One that is smaller, has
+// another root or another key is a fork: it is kept in that file, logged, counted
+// (ensign_agent_ledger_forked) and reported until somebody removes the file. The
+// agent goes on serving.
 //
 // # Which proof, when
 //
@@ -32,7 +56,7 @@
 //
 // # Sockets and ports
 //
-// Both sockets have mode 0600 and take peers of the agent's own user only. Health
+// The three sockets have mode 0600 and take peers of the agent's own user only. Health
 // (15021, /healthz/ready) and metrics (15020: /metrics is the agent's own,
 // /stats/prometheus is Envoy's) listen on all addresses, as Istio's do, because
 // kubelet and Prometheus call them from outside; neither shows a secret. Envoy's
