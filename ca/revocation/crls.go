@@ -62,8 +62,8 @@ type CRLs struct {
 
 type published struct {
 	*Set
-	// next is when the first issuer of the ledger expires; zero: there is none. retry: a
-	// CRL is missing or behind.
+	// next is when the first issuer of the ledger expires; zero: there is none.
+	// retry: a CRL is missing or behind, or an issuer is not introduced yet.
 	next    time.Time
 	retry   bool
 	changed chan struct{}

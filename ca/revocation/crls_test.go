@@ -236,6 +236,58 @@ func TestALostFolder(t *testing.T) {
 	}
 }
 
+// TestAnIssuerOnItsWay is in the ledger and not introduced: the others' CRLs stand.
+func TestAnIssuerOnItsWay(t *testing.T) {
+	a := newAuthority(t, "a")
+	cert, _ := a.leaf("reviews", "a", true)
+	a.act(Revoke, Serial, serialOf(cert))
+	before := a.refreshed()
+	next := a.begin("b", day)
+	if err := a.crls.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if set, _ := a.crls.Current(); set != before || !a.crls.now.Load().retry {
+		t.Errorf("before its introduction: %+v", set)
+	}
+	a.leaf("ratings", "b", true) // against all rules
+	if set := a.refreshed(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "issuer b,") {
+		t.Errorf("it signs without: %+v", set)
+	}
+	if err := a.crls.Introduce(t.Context(), next); err != nil || len(a.refreshed().CRLs) != 2 {
+		t.Errorf("introduced: %v", err)
+	}
+}
+
+// TestACertificateOfSomebodyElse in the folder is not believed, though it has the
+// issuer's serial and name.
+func TestACertificateOfSomebodyElse(t *testing.T) {
+	a, thief := newAuthority(t, "a"), newAuthority(t, "a")
+	cert, _ := a.leaf("reviews", "a", true)
+	a.act(Revoke, Serial, serialOf(cert))
+	for _, name := range []string{"a.pem", "a.crl"} {
+		theirs, err := os.ReadFile(filepath.Join(thief.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(t, filepath.Join(a.dir, name), func([]byte) []byte { return theirs })
+	}
+	if set := a.refreshed(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "not the certificate that the ledger has") {
+		t.Errorf("believed: %+v", set)
+	}
+	if err := a.crls.Introduce(t.Context(), a.certs["a"]); err != nil || len(a.refreshed().CRLs) != 1 {
+		t.Errorf("introduced again: %v", err)
+	}
+}
+
+// TestTooManyForTheAgents: they take none of a set that is too large.
+func TestTooManyForTheAgents(t *testing.T) {
+	d := draft{set: Set{CRLs: [][]byte{make([]byte, MaxSetSize/2), make([]byte, MaxSetSize/2+1)}}}
+	d.settle(true, nil, nil)
+	if len(d.set.CRLs) != 0 || d.set.Problem == "" {
+		t.Errorf("%+v", d)
+	}
+}
+
 func TestIssuersThatEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAuthority(t, "a")

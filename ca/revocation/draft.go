@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type draft struct {
 	first, next time.Time
 	// problems counts the issuers whose CRL is missing or behind.
 	problems int
+	// pending: an issuer has not been introduced yet.
+	pending bool
 }
 
 // work is what goes on for one draft.
@@ -54,6 +57,7 @@ func (c *CRLs) draft(ctx context.Context, list *List, now time.Time) (draft, err
 		one := w.one(i.Entry)
 		switch {
 		case one.unneeded:
+			d.pending = d.pending || one.pending
 			continue
 		case one.der == nil:
 			missing = append(missing, one.problem.Error())
@@ -116,8 +120,8 @@ type one struct {
 	// problem: der is nil, or behind the list.
 	problem  error
 	warnings []string
-	// unneeded: there is none, and nobody can miss it.
-	unneeded bool
+	// unneeded: there is none, and nobody misses it; pending: until somebody does.
+	unneeded, pending bool
 }
 
 func (w work) one(e ca.Entry) one {
@@ -135,23 +139,27 @@ func (w work) one(e ca.Entry) one {
 	case err == nil:
 		return one{der: der}
 	case broken != nil:
-		return w.missing(e, fmt.Errorf("%w; %w", broken, err))
+		return one{problem: noCRL(e, fmt.Errorf("%w; %w", broken, err))}
 	case errors.Is(err, ca.ErrIssuerKeyGone):
 		return one{der: have.Raw, warnings: w.untrue(e, have, wanted)}
 	}
 	return one{der: have.Raw, problem: fmt.Errorf("the CRL of issuer %s is behind: %w", e.Serial, err)}
 }
 
-// missing is an issuer without a CRL. If its key is gone and no SVID of it lives, none
-// ever will, and whom a proxy refuses for want of the CRL was never issued.
+// missing is an issuer without a CRL. If it was never introduced and no SVID of it
+// lives, whom a proxy refuses for want of the CRL was never issued: it is on its way
+// from the ledger to its introduction, or died on it.
 func (w work) missing(e ca.Entry, why error) one {
-	if live, err := w.live(); err == nil && len(live[e.Serial]) == 0 {
-		if _, err := w.cfg.Signer.SignCRL(e.Serial, numberAfter(nil, w.now), nil); errors.Is(err, ca.ErrIssuerKeyGone) {
-			return one{unneeded: true}
-		}
+	if live, err := w.live(); errors.Is(why, fs.ErrNotExist) && err == nil && len(live[e.Serial]) == 0 {
+		_, err := w.cfg.Signer.SignCRL(e.Serial, numberAfter(nil, w.now), nil)
+		return one{unneeded: true, pending: !errors.Is(err, ca.ErrIssuerKeyGone)}
 	}
-	return one{problem: fmt.Errorf("issuer %s, which ends at %s, has no CRL (%w): restore the folder from a backup, or revoke the issuer",
-		e.Serial, e.NotAfter.UTC().Format(time.RFC3339), why)}
+	return one{problem: noCRL(e, why)}
+}
+
+func noCRL(e ca.Entry, why error) error {
+	return fmt.Errorf("issuer %s, which ends at %s, has no CRL (%w): restore the folder from a backup, or revoke the issuer",
+		e.Serial, e.NotAfter.UTC().Format(time.RFC3339), why)
 }
 
 // untrue says what a CRL that cannot be signed anew is wrong about.

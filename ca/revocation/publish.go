@@ -19,7 +19,7 @@ func (c *CRLs) publish(d draft) error {
 	}
 	d.set.Revision = c.mark.Revision
 	old := c.now.Load()
-	p := &published{Set: &d.set, next: d.next, retry: d.set.Problem != "" || d.problems > 0, changed: old.changed}
+	p := &published{Set: &d.set, next: d.next, retry: d.set.Problem != "" || d.problems > 0 || d.pending, changed: old.changed}
 	same := reflect.DeepEqual(old.Set, p.Set)
 	if same {
 		p.Set = old.Set
