@@ -24,7 +24,7 @@ type (
 
 // envoy is a delta client, driven by hand.
 type envoy struct {
-	t         *testing.T
+	t         testing.TB
 	node      *corev3.Node
 	stream    discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient
 	responses chan *deltaResponse

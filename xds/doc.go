@@ -29,7 +29,13 @@
 // identities of one Envoy version refuse the same content, it is held back from
 // the rest of that version until it changes or [Server.Release] says otherwise;
 // not so the listeners virtualInbound and virtualOutbound, without which a proxy
-// serves nothing.
+// serves nothing, nor for the denials.
+//
+// Who is cut off ([mesh.Denied]) is told to all by two filters of their own, the
+// denials, which wait for nothing; [ProxyStatus].DenyAcked says who uses the newest.
+// An identity in quarantine is dropped from clusters at once, not in
+// make-before-break order. [Server.Recycle] drains the mTLS connections of a proxy
+// whose agent may not end them one by one.
 //
 // To use it: [New] with a [Config], a gRPC server with [Codec] forced and an
 // interceptor that notes the caller, [Server.Register], then [Server.Update] for

@@ -32,7 +32,7 @@ type realMesh struct {
 
 // newRealMesh has the service db in bank, whose pod runs as db, and a client in
 // each namespace.
-func newRealMesh(t *testing.T) *realMesh {
+func newRealMesh(t testing.TB) *realMesh {
 	m := &realMesh{world: newWorld(t), builder: mesh.NewBuilder(trustDomain)}
 	m.server.catalog.make = fromBuild
 	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "bank", Name: "db"}}
@@ -113,7 +113,7 @@ func (e *envoy) everything() {
 }
 
 // accepted are the URI SANs that a sent cluster accepts.
-func accepted(t *testing.T, r *deltaResponse) (ids []string) {
+func accepted(t testing.TB, r *deltaResponse) (ids []string) {
 	t.Helper()
 	for _, res := range r.Resources {
 		if res.Name != dbCluster {

@@ -42,7 +42,7 @@ func TestSentIsShapedAsAConfigDump(t *testing.T) {
 	})
 }
 
-func unpack(t *testing.T, data []byte, into proto.Message) {
+func unpack(t testing.TB, data []byte, into proto.Message) {
 	t.Helper()
 	if err := proto.Unmarshal(data, into); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 
 // classic is a state-of-the-world client.
 type classic struct {
-	t         *testing.T
+	t         testing.TB
 	node      *corev3.Node
 	stream    discoveryv3.AggregatedDiscoveryService_StreamAggregatedResourcesClient
 	responses chan *discoveryv3.DiscoveryResponse
@@ -93,7 +93,7 @@ func (c *classic) quiet() {
 	}
 }
 
-func nameOf(t *testing.T, k kind, value []byte) string {
+func nameOf(t testing.TB, k kind, value []byte) string {
 	t.Helper()
 	named := map[kind]interface {
 		proto.Message

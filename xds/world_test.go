@@ -31,7 +31,7 @@ var trustDomain = spiffeid.RequireTrustDomainFromString("cluster.local")
 
 // world is a server whose units come from a table, on a real gRPC wire.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	server *Server
 	reg    *prometheus.Registry
 	listen *bufconn.Listener
@@ -44,7 +44,7 @@ type world struct {
 
 // newWorld is a ready server: namespaces shop and bank with the accounts web and
 // db, the pods web-1, web-2 (as web) and db-1 (as db) in each.
-func newWorld(t *testing.T, tune ...func(*Config)) *world {
+func newWorld(t testing.TB, tune ...func(*Config)) *world {
 	w := &world{t: t, reg: prometheus.NewRegistry(), listen: bufconn.Listen(1 << 20), table: map[unitID][]build.Resource{}, in: map[*mesh.Inbound][]build.Resource{}}
 	config := Config{Logger: slog.New(slog.DiscardHandler), Registerer: w.reg}
 	for _, f := range tune {

@@ -7,8 +7,12 @@
 //
 // Outbound, for a [Scope]: [Base] once, [Port] for each of [Ports], [Clusters],
 // [Endpoints] and [VirtualHosts] for each host; hosts of equal [Visibility] are
-// built once for several scopes. Inbound: [Inbound] for each group of workloads.
-// Names are Istio's.
+// built once for several scopes. Inbound: [Inbound] for each group of workloads,
+// and [Denials] once for all. Names are Istio's.
+//
+// Every listener of mTLS records whose its connections are for the agent beside
+// Envoy, through the cluster als-grpc of the agent's bootstrap: an Envoy without
+// that cluster refuses them.
 //
 // # What is known to fall short
 //
@@ -19,6 +23,12 @@
 //     who are allowed too. It works on all other ports. The first policy that
 //     guards a port, and the last that goes, change the listener: connections of
 //     that port's chains drain.
+//   - Who is cut off is refused on TCP with the client's first byte, too: where no
+//     policy guards the port, it may hear what a server says unasked, until its
+//     agent's Envoy has named the connection (50 ms) and the agent ends it.
+//   - Denied certificates are compared one after the other, with every request.
+//   - A server in quarantine is dropped from what clients know; a client that
+//     connects to its address all the same, past every service, still may.
 //   - Protocols are not guessed: a port that names none is TCP, so rules about
 //     HTTP do not hold there: in an ALLOW they match nothing, in a DENY all else
 //     of the rule decides.
