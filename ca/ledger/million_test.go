@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,11 +99,12 @@ func BenchmarkMillion(b *testing.B) {
 		b.Fatal(err)
 	}
 	stage := func(name string, do func() error) {
-		start := time.Now()
+		start, used := time.Now(), processor(b)
 		if err := do(); err != nil {
 			b.Fatalf("%s: %v", name, err)
 		}
 		b.ReportMetric(time.Since(start).Seconds()/million, name+"-s/million")
+		b.ReportMetric((processor(b)-used).Seconds()/million, name+"-cpu-s/million")
 	}
 	b.ResetTimer()
 	stage("verify-file", func() error { return verifyOnce(b, file, million) })
@@ -120,6 +122,17 @@ func BenchmarkMillion(b *testing.B) {
 	stage("open", func() error { l = open(b, path); return nil })
 	stage("export", func() error { _, err := l.Export(b.Context(), io.Discard, 0); return err })
 	proofs(b, l, n)
+}
+
+// processor is the CPU time of this process, which says more than the clock on a
+// machine that others use too.
+func processor(b *testing.B) time.Duration {
+	b.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func verifyOnce(b *testing.B, file string, million float64) error {
@@ -154,20 +167,21 @@ func sizes(b *testing.B, million float64, paths map[string]string) {
 func proofs(b *testing.B, l *ledger.Ledger, n int) {
 	const asks = 300
 	each := func(name string, do func(i int) error) {
-		start := time.Now()
+		start, used := time.Now(), processor(b)
 		for i := range asks {
 			if err := do((i*7919 + 13) % n); err != nil {
 				b.Fatalf("%s: %v", name, err)
 			}
 		}
 		b.ReportMetric(float64(time.Since(start).Microseconds())/asks, name+"-us")
+		b.ReportMetric(float64((processor(b)-used).Microseconds())/asks, name+"-cpu-us")
 	}
 	var proven []byte
 	each("inclusion", func(i int) (err error) { proven, err = l.Inclusion(b.Context(), real(i).Serial); return err })
 	each("consistency", func(i int) error { _, err := l.Proof(b.Context(), uint64(i+1), uint64(n)); return err })
 	_, key, _ := l.Checkpoint()
 	each("check-proof", func(int) error { _, err := audit.CheckProof(key, proven); return err })
-	each("renewals", func(i int) error { _, err := l.Renewals(b.Context(), real(max(0, n-4000-i)).Serial); return err })
+	each("renewals", func(i int) error { _, err := l.Renewals(b.Context(), real(max(0, n-4000-i%1000)).Serial); return err })
 	each("count-day", func(i int) error {
 		_, err := l.CountSince(b.Context(), real(i).SPIFFEID, real(max(0, n-86400)).Time)
 		return err
