@@ -16,6 +16,8 @@ import (
 const (
 	maxCRLBytes = 1 << 20
 	maxCRLs     = 256
+	// A CRL goes out of use so long before it ends: that is the time to get Envoy off it.
+	crlMargin = time.Second
 )
 
 // The extensions that Envoy's library knows what to do with. For any other it may
@@ -33,7 +35,7 @@ type crlSet struct {
 	lists    []*x509.RevocationList
 	// version is the hash of all lists; "" if there is none.
 	version string
-	// ends is when the first of them does; zero if there is none.
+	// ends is when the first of them goes out of use; zero if there is none.
 	ends time.Time
 	// problem is why none of them is in force; "" if all are.
 	problem string
@@ -73,8 +75,8 @@ func (c *crlSet) read(lists [][]byte, now time.Time) error {
 			return fmt.Errorf("there are two CRLs of %q", list.Issuer)
 		}
 		issuers[string(list.RawIssuer)] = true
-		if c.ends.IsZero() || list.NextUpdate.Before(c.ends) {
-			c.ends = list.NextUpdate
+		if ends := list.NextUpdate.Add(-crlMargin); c.ends.IsZero() || ends.Before(c.ends) {
+			c.ends = ends
 		}
 		// Only the bytes are needed from here on, and what tells whose they are.
 		list.RevokedCertificateEntries, list.RevokedCertificates = nil, nil //nolint:staticcheck // the second is filled too
@@ -96,8 +98,8 @@ func parseCRL(der []byte, now time.Time) (*x509.RevocationList, error) {
 		return nil, fmt.Errorf("the one of %q has %d bytes too many", list.Issuer, len(der)-len(list.Raw))
 	case list.NextUpdate.IsZero():
 		return nil, fmt.Errorf("the one of %q does not say when it ends", list.Issuer)
-	case !now.Before(list.NextUpdate):
-		return nil, fmt.Errorf("the one of %q ended at %s", list.Issuer, utc(list.NextUpdate))
+	case !now.Before(list.NextUpdate.Add(-crlMargin)):
+		return nil, fmt.Errorf("the one of %q ends at %s", list.Issuer, utc(list.NextUpdate))
 	case now.Before(list.ThisUpdate):
 		return nil, fmt.Errorf("the one of %q begins at %s: is this machine's clock, %s, right?", list.Issuer, utc(list.ThisUpdate), utc(now))
 	}

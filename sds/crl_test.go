@@ -39,7 +39,7 @@ func TestASetOfCRLsIsTakenWholeOrNotAtAll(t *testing.T) {
 		"cut off":         {good[:len(good)-1], "malformed"},
 		"something added": {append(bytes.Clone(good), 0), "1 bytes too many"},
 		"a certificate":   {a.Issuer.Raw, "x509"},
-		"expired":         {a.CRL(t, 1, now, serials, nil), "ended at"},
+		"expired":         {a.CRL(t, 1, now, serials, nil), "ends at"},
 		"of tomorrow": {a.CRL(t, 1, now.Add(48*time.Hour), serials, func(l *x509.RevocationList) {
 			l.ThisUpdate = now.Add(24 * time.Hour)
 		}), "begins at"},
@@ -62,7 +62,7 @@ func TestASetOfCRLsIsTakenWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("%s: %+v", name, set)
 		}
 	}
-	if set := newCRLSet(3, [][]byte{good}, now); set.problem != "" || len(set.lists) != 1 || !set.ends.Equal(later.Truncate(time.Second)) ||
+	if set := newCRLSet(3, [][]byte{good}, now); set.problem != "" || len(set.lists) != 1 || !set.ends.Equal(later.Truncate(time.Second).Add(-crlMargin)) ||
 		!strings.HasPrefix(string(set.pem()), "-----BEGIN X509 CRL-----") {
 		t.Errorf("a good one: %+v", set)
 	}

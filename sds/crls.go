@@ -68,7 +68,7 @@ func (h *crlHolder) expire(set *crlSet) {
 	}
 	left := time.Until(set.ends.Round(0))
 	if left <= 0 {
-		h.drop(set, fmt.Errorf("a CRL ended at %s and the control plane has sent no other", utc(set.ends)))
+		h.drop(set, fmt.Errorf("a CRL ends at %s and the control plane has sent no other", utc(set.ends.Add(crlMargin))))
 		return
 	}
 	time.AfterFunc(min(left, lookAgain), func() { h.expire(set) })

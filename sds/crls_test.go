@@ -159,7 +159,7 @@ func TestANACKOfCRLsFallsBack(t *testing.T) {
 // everybody of that issuer.
 func TestCRLsEndWithTheFirstOfThem(t *testing.T) {
 	s, svid, stream := withRoots(t)
-	s.server.SetCRLs(4, [][]byte{s.crl(t, 1, time.Now().Add(2*time.Second))})
+	s.server.SetCRLs(4, [][]byte{s.crl(t, 1, time.Now().Add(4*time.Second))})
 	ack(t, stream, receiveDelta(t, stream), nil)
 	s.acknowledged(t, func(a sds.Acknowledged) bool { return a.CRLRevision == 4 })
 	response := receiveDelta(t, stream)
@@ -168,7 +168,7 @@ func TestCRLsEndWithTheFirstOfThem(t *testing.T) {
 	}
 	ack(t, stream, response, nil)
 	state := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.CRLRevision == 0 })
-	if !strings.Contains(state.CRLError, "ended at") {
+	if !strings.Contains(state.CRLError, "ends at") {
 		t.Errorf("%+v", state)
 	}
 }
