@@ -20,7 +20,7 @@ import (
 const clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 
 // proxy connects as an Envoy of pod NS/NAME does, with the token in a file, asks
-// for clusters, and accepts them, or refuses them with a reason:
+// for clusters and denials, and accepts them, or refuses the clusters with a reason:
 //
 //	proxy shop/web-1 token data/bundle.pem [REFUSE...]
 //
@@ -49,6 +49,7 @@ func proxy(ts *testscript.TestScript, neg bool, args []string) {
 			},
 		},
 	}))
+	ts.Check(stream.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: extensionType, ResourceNamesSubscribe: denials}))
 	answered := make(chan struct{})
 	go answer(stream, strings.Join(args[3:], " "), answered)
 	select {

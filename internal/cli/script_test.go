@@ -34,7 +34,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs each verb as a person would type it, against a real ensignd.
-// `ready` waits for it, `proxy` is a small Envoy (proxy_test.go), `eventually` waits
+// `ready` waits for it, `proxy` is a small Envoy (proxy_test.go), `agent` a small
+// agent with an Envoy that keeps out who is cut off (agent_test.go), `eventually` waits
 // for what is written, `ledgerkey` learns the ledger's key (ledger_script_test.go).
 func TestScripts(t *testing.T) {
 	mesh, err := filepath.Abs(filepath.Join("testdata", "mesh"))
@@ -56,6 +57,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"ready":      ready,
 			"proxy":      proxy,
+			"agent":      agent,
 			"eventually": eventually,
 			"ledgerkey":  ledgerkey,
 		},

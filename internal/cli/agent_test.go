@@ -1,0 +1,135 @@
+package cli_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discovery "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"github.com/rogpeppe/go-internal/testscript"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	istioca "istio.io/api/security/v1alpha1"
+
+	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+)
+
+const extensionType = "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+
+// denials are the resources by which an Envoy keeps out who is cut off.
+var denials = []string{"rbac/http/revoked", "rbac/tcp/revoked"}
+
+// agent connects as the agent of pod NS/NAME does, with the token in a file: it gets
+// an SVID, whose serial is $SERIAL from then on, and follows whatever it is told of
+// who is cut off, it and the Envoy beside it; a stubborn one does not:
+//
+//	agent shop/web-1 token data/bundle.pem [stubborn]
+//
+// It stays connected until the script ends.
+func agent(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: agent NS/POD TOKEN BUNDLE [stubborn]")
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(ts.ReadFile(args[2])))
+	conn, err := grpc.NewClient(ts.Getenv("LISTEN"), grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{RootCAs: roots, ServerName: "localhost"})))
+	ts.Check(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ts.Defer(func() { cancel(); conn.Close() })
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+ts.ReadFile(args[1]))
+	serial, err := enrol(ctx, conn)
+	ts.Check(err)
+	ts.Setenv("SERIAL", serial)
+	namespace, pod, _ := strings.Cut(args[0], "/")
+	node := "sidecar~10.0.0.5~" + pod + "." + namespace + "~cluster.local"
+	obedient := len(args) == 3
+
+	ads, err := discovery.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(ctx)
+	ts.Check(err)
+	ts.Check(ads.Send(&discovery.DeltaDiscoveryRequest{
+		TypeUrl: extensionType, Node: &corev3.Node{Id: node}, ResourceNamesSubscribe: denials,
+	}))
+	go deny(ads, obedient)
+	reports, err := ensignv1.NewAgentServiceClient(conn).Connect(ctx)
+	ts.Check(err)
+	ts.Check(reports.Send(report(&ensignv1.Report{NodeId: node, Sequence: 1, Acknowledged: &ensignv1.SecretState{Serial: serial}})))
+	followed := make(chan struct{})
+	go follow(reports, node, serial, obedient, followed)
+	select {
+	case <-followed:
+	case <-time.After(10 * time.Second):
+		ts.Fatalf("not told who is cut off within 10 s")
+	}
+}
+
+// enrol gets an SVID, and answers its serial.
+func enrol(ctx context.Context, conn *grpc.ClientConn) (string, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", err
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return "", err
+	}
+	csr := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+	answer, err := istioca.NewIstioCertificateServiceClient(conn).CreateCertificate(ctx, &istioca.IstioCertificateRequest{Csr: csr, ValidityDuration: 3600})
+	if err != nil {
+		return "", err
+	}
+	block, _ := pem.Decode([]byte(answer.CertChain[0]))
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	return leaf.SerialNumber.Text(16), nil
+}
+
+func report(r *ensignv1.Report) *ensignv1.ConnectRequest {
+	return &ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: r}}
+}
+
+// deny acknowledges the denials: all, or the first only.
+func deny(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, obedient bool) {
+	for first := true; ; first = false {
+		response, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		if first || obedient {
+			stream.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: response.TypeUrl, ResponseNonce: response.Nonce})
+		}
+	}
+}
+
+// follow obeys orders: all, or the first only, which ends no connection.
+func follow(stream ensignv1.AgentService_ConnectClient, node, serial string, obedient bool, followed chan struct{}) {
+	sequence := uint64(1)
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return
+		}
+		order := message.GetCutOff()
+		if order == nil || (sequence > 1 && !obedient) {
+			continue
+		}
+		sequence++
+		o := &ensignv1.Obedience{Revision: order.Revision, CrlRevision: order.CrlRevision, Method: ensignv1.CutMethod_CUT_METHOD_PIDFD}
+		if !obedient {
+			o.Open = 3
+		}
+		stream.Send(report(&ensignv1.Report{NodeId: node, Sequence: sequence, Acknowledged: &ensignv1.SecretState{Serial: serial}, Obedience: o}))
+		if sequence == 2 {
+			close(followed)
+		}
+	}
+}
