@@ -155,15 +155,22 @@ func (e *ensignd) svid(account, pod string) (tls.Certificate, []string) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
+	return certificate(e.t, key, answer.CertChain), answer.CertChain
+}
+
+// certificate is a key with the chain that was answered for it.
+func certificate(t *testing.T, key *ecdsa.PrivateKey, chain []string) tls.Certificate {
+	t.Helper()
 	cert := tls.Certificate{PrivateKey: key}
-	for _, text := range answer.CertChain[:len(answer.CertChain)-1] {
+	for _, text := range chain[:len(chain)-1] {
 		block, _ := pem.Decode([]byte(text))
 		cert.Certificate = append(cert.Certificate, block.Bytes)
 	}
+	var err error
 	if cert.Leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
-		e.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return cert, answer.CertChain
+	return cert
 }
 
 func freePort(t *testing.T) string {
