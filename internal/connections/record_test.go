@@ -1,6 +1,7 @@
 package connections
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -8,6 +9,7 @@ import (
 	logv3 "github.com/envoyproxy/go-control-plane/envoy/data/accesslog/v3"
 	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -105,7 +107,7 @@ func FuzzLog(f *testing.F) {
 		}
 		k := newKernel()
 		k.any = true
-		table := newTable(testConfig(t), k, k.choose)
+		table := newTable(Config{Logger: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry()}, k, k.choose)
 		table.SetEnvoy(1, false)
 		table.Apply(Orders{Revision: 1, Identities: []string{aliceID}})
 		table.observe(table.parse(nil, true, &message))
