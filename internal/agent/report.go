@@ -18,8 +18,9 @@ import (
 )
 
 const (
-	// Between streams to the control plane: grows to the cap, half of it random.
-	reconnectFirst, reconnectCap = time.Second, 30 * time.Second
+	// Between streams to the control plane: grows to the cap, half of it random. Who is
+	// cut off comes by this stream, so it may not stay away for long.
+	reconnectFirst, reconnectCap = time.Second, 5 * time.Second
 	// Sightings go out at most so often, at most so many at a time.
 	sightingsEvery, maxSightings = time.Second, 256
 )
@@ -105,8 +106,15 @@ func (r *reporter) connect(ctx context.Context) error {
 	// Both end with this stream, so that its last words never come after the first
 	// ones of the next.
 	var both sync.WaitGroup
-	both.Go(func() { failed <- r.receive(ctx, link, stored) })
-	both.Go(func() { r.tellSightings(ctx, link) })
+	known := make(chan struct{})
+	both.Go(func() { failed <- r.receive(ctx, link, stored, sync.OnceFunc(func() { close(known) })) })
+	both.Go(func() {
+		select {
+		case <-known:
+			r.tellSightings(ctx, link)
+		case <-ctx.Done():
+		}
+	})
 	err = r.newReporting(link, stored, failed, session.done).run(ctx)
 	cancel()
 	both.Wait()
@@ -114,8 +122,9 @@ func (r *reporter) connect(ctx context.Context) error {
 	return err
 }
 
-// receive takes what the control plane says until the stream ends.
-func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint64) error {
+// receive takes what the control plane says until the stream ends. It calls known
+// with the first report that is stored: before, nobody knows whose stream this is.
+func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint64, known func()) error {
 	desk := newDesk(r.admin, r.envoy, r.metrics)
 	for {
 		message, err := link.stream.Recv()
@@ -125,6 +134,7 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 		switch message := message.GetMessage().(type) {
 		case *ensignv1.ConnectResponse_Stored:
 			r.metrics.reports.WithLabelValues("stored").Inc()
+			known()
 			r.memory.offer(ctx, message.Stored.GetLedger(), link.atLeast)
 			select {
 			case stored <- message.Stored.GetSequence():
