@@ -151,7 +151,7 @@ func (c *CRLs) remake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.publish(d); err != nil {
+	if err := c.publish(ctx, d); err != nil {
 		return err
 	}
 	return c.shelf.tidy(time.Now())

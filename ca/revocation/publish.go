@@ -9,7 +9,7 @@ import (
 
 // publish gives a draft its revision, which the next process knows before anybody
 // hears of it in this one: no two sets ever have the same. The caller has the turn.
-func (c *CRLs) publish(d draft) error {
+func (c *CRLs) publish(ctx context.Context, d draft) error {
 	if sum := digest(d.set.CRLs); sum != c.mark.CRLs {
 		next := mark{Revision: c.mark.Revision + 1, CRLs: sum}
 		if err := c.shelf.keepMark(next); err != nil {
@@ -29,15 +29,14 @@ func (c *CRLs) publish(d draft) error {
 	c.now.Store(p)
 	c.metrics.show(d)
 	if !same {
-		c.tell(old.Set, p.Set)
+		c.tell(ctx, old.Set, p.Set)
 		close(old.changed)
 	}
 	return nil
 }
 
 // tell logs what a person may have to act on.
-func (c *CRLs) tell(old, set *Set) {
-	ctx := context.Background()
+func (c *CRLs) tell(ctx context.Context, old, set *Set) {
 	if old.Revision != set.Revision {
 		c.cfg.Logger.InfoContext(ctx, "CRLs changed", slog.Uint64("crl_revision", set.Revision), slog.Int("in_force", len(set.CRLs)))
 	}

@@ -171,6 +171,21 @@ func TestQuarantineAndRelease(t *testing.T) {
 	}
 }
 
+// TestAPlanIsNoAct: what is renewed between the two is hit as well.
+func TestAPlanIsNoAct(t *testing.T) {
+	w := shop(t)
+	if p, err := w.Plan(t.Context(), Revoke, target(t, Serial, "107")); err != nil || len(p.Certificates) != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if _, err := w.issue(by(token("reviews", "r-1"), "107"), "a", day); err != nil {
+		t.Fatal(err)
+	}
+	w.act(Revoke, Serial, "107")
+	if got := w.cut(); !slices.Equal(got, []string{"107", "109"}) {
+		t.Errorf("cut off %v", got)
+	}
+}
+
 func TestNobodyToActOn(t *testing.T) {
 	w := shop(t)
 	for _, a := range []Act{
