@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -48,16 +49,20 @@ func (e *ensignd) ask(token string, certs ...tls.Certificate) error {
 // open opens a stream of a proxy by its SVID, which lives when this returns.
 func (e *ensignd) open(cert tls.Certificate, pod string) discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
 	e.t.Helper()
-	stream, err := discovery.NewAggregatedDiscoveryServiceClient(e.dial(cert)).DeltaAggregatedResources(e.t.Context())
+	ctx, cancel := context.WithTimeout(e.t.Context(), time.Minute)
+	e.t.Cleanup(cancel)
+	stream, err := discovery.NewAggregatedDiscoveryServiceClient(e.dial(cert)).DeltaAggregatedResources(ctx)
 	if err != nil {
 		e.t.Fatal(err)
 	}
 	stream.Send(&discovery.DeltaDiscoveryRequest{
 		TypeUrl: "type.googleapis.com/envoy.config.cluster.v3.Cluster", Node: &corev3.Node{Id: "sidecar~10.0.0.5~" + pod + ".shop~cluster.local"},
 	})
-	if _, err := stream.Recv(); err != nil {
+	answer, err := stream.Recv()
+	if err != nil {
 		e.t.Fatal(err)
 	}
+	stream.Send(&discovery.DeltaDiscoveryRequest{TypeUrl: answer.TypeUrl, ResponseNonce: answer.Nonce})
 	return stream
 }
 
