@@ -160,6 +160,11 @@ func TestWhoIsCutOffLosesItsLiveConnections(t *testing.T) {
 	control, config, address := withEnvoy(t)
 	control.ads = serveLogged(t, address)
 	var logs logBuffer
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(logs.String())
+		}
+	})
 	cmd := startBinary(t, config, &logs)
 	eventually(t, "the agent is ready", func() bool { return ready(config) })
 	pid := recorded(config)

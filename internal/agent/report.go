@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +39,9 @@ type reporter struct {
 	follower      *follower
 	memory        *ledgerMemory
 	sightings     func() ([]connections.Sighting, <-chan struct{})
-	sequence      uint64
+	// untold were taken for a stream that ended.
+	untold   []connections.Sighting
+	sequence uint64
 	// seen is what Envoy showed last.
 	seen look
 }
@@ -152,22 +153,27 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 // tellSightings passes on which peers Envoy met, until the stream ends.
 func (r *reporter) tellSightings(ctx context.Context, link *uplink) {
 	for ctx.Err() == nil {
-		met, more := r.sightings()
-		for batch := range slices.Chunk(met, maxSightings) {
-			message := &ensignv1.Sightings{}
-			for _, s := range batch {
-				message.Sightings = append(message.Sightings, sighting(s))
-			}
-			if link.send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Sightings{Sightings: message}}) != nil {
-				return // receive learns why
-			}
+		var more <-chan struct{}
+		if len(r.untold) == 0 {
+			r.untold, more = r.sightings()
+		}
+		if len(r.untold) == 0 {
 			select {
-			case <-time.After(sightingsEvery):
+			case <-more:
 			case <-ctx.Done():
 			}
+			continue
 		}
+		message := &ensignv1.Sightings{}
+		for _, s := range r.untold[:min(len(r.untold), maxSightings)] {
+			message.Sightings = append(message.Sightings, sighting(s))
+		}
+		if link.send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Sightings{Sightings: message}}) != nil {
+			return // receive learns why
+		}
+		r.untold = r.untold[len(message.Sightings):]
 		select {
-		case <-more:
+		case <-time.After(sightingsEvery):
 		case <-ctx.Done():
 		}
 	}
