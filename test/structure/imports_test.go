@@ -19,6 +19,7 @@ var allowed = map[string][]string{
 	"identity/...":    {"identity"},
 	"ca":              {"identity"},
 	"ca/internal/...": {"ca", "identity", "ca/internal/durable"},
+	"ca/ledger":       {"ca", "identity", "ca/internal/durable", "ca/internal/groupcommit", "ca/internal/sqlite", "ca/ledger/audit", "ca/ledger/export"},
 	"ca/ledger/audit": {"ca"},
 	"ca/...":          {"ca", "identity", "ca/internal/durable", "ca/internal/groupcommit", "ca/internal/sqlite"},
 	"authz":           {"identity"},
