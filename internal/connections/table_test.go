@@ -39,6 +39,24 @@ func (k *kernel) close(p pair) {
 	delete(k.open, p)
 }
 
+func (k *kernel) obey() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.stubborn = false
+}
+
+func (k *kernel) breakDown() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.broken = errors.New("no list")
+}
+
+func (k *kernel) closeAll() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	clear(k.open)
+}
+
 func (k *kernel) has(p pair) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -69,12 +87,14 @@ func (k *kernel) live() (map[uint64]struct{}, error) {
 }
 
 func (k *kernel) end(victims []socket) []error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	errs := make([]error, len(victims))
 	for i, s := range victims {
 		if k.stubborn {
 			errs[i] = errors.New("not allowed")
 		} else {
-			k.close(s.pair)
+			delete(k.open, s.pair)
 		}
 	}
 	return errs
@@ -113,6 +133,18 @@ func after(table *Table, d time.Duration) State {
 	synctest.Wait()
 	state, _ := table.State()
 	return state
+}
+
+func connectionsIn(table *Table) int {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	return len(table.connections)
+}
+
+func peersIn(table *Table) int {
+	table.mu.Lock()
+	defer table.mu.Unlock()
+	return len(table.peers)
 }
 
 func TestOrderBeforeAndAfterTheRecord(t *testing.T) {
@@ -174,7 +206,7 @@ func TestWhatResistsIsTriedAgainAndSaid(t *testing.T) {
 		if state := after(table, time.Second); state.Open != 1 || state.Revision != 1 || !strings.Contains(state.Error, "not allowed") {
 			t.Errorf("%+v", state)
 		}
-		k.stubborn = false
+		k.obey()
 		if state := after(table, recheck); state != (State{Revision: 1, Method: MethodPIDFD, Cut: 1}) {
 			t.Errorf("%+v", state)
 		}
@@ -212,20 +244,23 @@ func TestNothingIsClaimedOverAGap(t *testing.T) {
 		if state := after(table, slack); state != (State{Revision: 1, Method: MethodPIDFD}) {
 			t.Errorf("after: %+v", state)
 		}
+		ordered := uint64(1)
 		for _, lose := range []func(){table.interrupted, func() { table.misread(errRecord) }} {
 			lose()
-			table.Apply(Orders{Revision: table.ordered + 1})
-			if state := after(table, Period); state.Revision == table.ordered || state.Error == "" {
+			ordered++
+			table.Apply(Orders{Revision: ordered})
+			if state := after(table, Period); state.Revision == ordered || state.Error == "" {
 				t.Errorf("after a loss: %+v", state)
 			}
-			if state := after(table, 2*slack); state.Revision != table.ordered || state.Error != "" {
+			if state := after(table, 2*slack); state.Revision != ordered || state.Error != "" {
 				t.Errorf("after the loss was made good: %+v", state)
 			}
 		}
-		k.broken = errors.New("no list")
+		k.breakDown()
 		table.observe([]record{met(k, bobID, 1)})
-		table.Apply(Orders{Revision: table.ordered + 1})
-		if state := after(table, Period); state.Revision == table.ordered || !strings.Contains(state.Error, "kernel") {
+		ordered++
+		table.Apply(Orders{Revision: ordered})
+		if state := after(table, Period); state.Revision == ordered || !strings.Contains(state.Error, "kernel") {
 			t.Errorf("without the kernel's list: %+v", state)
 		}
 	})
@@ -258,14 +293,14 @@ func TestTheTableIsBounded(t *testing.T) {
 		alice := met(k, aliceID, 1+len(records))
 		table.Apply(Orders{Revision: 1, Identities: []string{aliceID}})
 		table.observe([]record{alice})
-		if state := after(table, 2*settle); len(table.connections) > maxConnections || k.has(alice.pair) || state.Revision != 0 || !strings.Contains(state.Error, "above the number") {
-			t.Errorf("%d connections, %+v", len(table.connections), state)
+		if state := after(table, 2*settle); connectionsIn(table) > maxConnections || k.has(alice.pair) || state.Revision != 0 || !strings.Contains(state.Error, "above the number") {
+			t.Errorf("%d connections, %+v", connectionsIn(table), state)
 		}
 		for _, r := range records {
 			k.close(r.pair)
 		}
-		if state := after(table, 2*Period); len(table.connections) != 0 || state.Revision != 1 {
-			t.Errorf("%d connections, %+v", len(table.connections), state)
+		if state := after(table, 2*Period); connectionsIn(table) != 0 || state.Revision != 1 {
+			t.Errorf("%d connections, %+v", connectionsIn(table), state)
 		}
 		// As many certificates, and sightings of them.
 		for i := range maxPeers + 100 {
@@ -273,15 +308,14 @@ func TestTheTableIsBounded(t *testing.T) {
 			r.number += uint64(i + maxConnections)
 			table.observe([]record{r})
 		}
-		if sightings, _ := table.Sightings(); len(table.peers) > maxPeers || len(sightings) != maxSightings {
-			t.Errorf("%d peers, %d sightings", len(table.peers), len(sightings))
+		after(table, 0)
+		if sightings, _ := table.Sightings(); peersIn(table) > maxPeers || len(sightings) != maxSightings {
+			t.Errorf("%d peers, %d sightings", peersIn(table), len(sightings))
 		}
 		after(table, sightAgain+Period)
-		for p := range table.connections {
-			k.close(p)
-		}
-		if after(table, sightAgain+2*Period); len(table.peers) > 0 {
-			t.Errorf("%d peers are left", len(table.peers))
+		k.closeAll()
+		if after(table, sightAgain+2*Period); peersIn(table) > 0 {
+			t.Errorf("%d peers are left", peersIn(table))
 		}
 	})
 }
@@ -335,8 +369,8 @@ func TestAnotherEnvoy(t *testing.T) {
 		table.observe([]record{met(k, aliceID, 1)})
 		table.Apply(Orders{Revision: 1, Identities: []string{bobID}})
 		table.SetEnvoy(2, false)
-		if state := after(table, time.Second); len(table.connections) != 0 || state.Revision != 1 {
-			t.Errorf("%d connections, %+v", len(table.connections), state)
+		if state := after(table, time.Second); connectionsIn(table) != 0 || state.Revision != 1 {
+			t.Errorf("%d connections, %+v", connectionsIn(table), state)
 		}
 		// Nobody's process is known, and nobody tells of connections: there is no Envoy.
 		table.SetEnvoy(0, false)
