@@ -33,6 +33,13 @@ demo: ## the whole story on this machine, with real Envoys (KEEP=1 leaves it up)
 	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
 	@exec $(BIN)/demo
 
+.PHONY: demo-revoke
+demo-revoke: ## a stolen key is cut off everywhere, live connections included
+	@deploy/tools/ready.sh
+	@$(MAKE) --no-print-directory tools envoy build bookshop
+	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
+	@exec $(BIN)/demo -story revoke
+
 .PHONY: demo-clean
 demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
 	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo

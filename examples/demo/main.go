@@ -15,12 +15,19 @@ import (
 func main() {
 	var s settings
 	var clean bool
+	var name string
+	flag.StringVar(&name, "story", "mesh", "what to tell: mesh (the whole of it) or revoke (a stolen key)")
 	flag.BoolVar(&clean, "clean", false, "remove what earlier runs left, and do nothing else")
 	flag.BoolVar(&s.keep, "keep", os.Getenv("KEEP") == "1", "leave the mesh up at the end (default: KEEP=1)")
 	flag.StringVar(&s.bin, "bin", "bin", "folder with the programs")
 	flag.StringVar(&s.manifests, "manifests", "examples/bookshop/manifests", "folder with the bookshop's YAML")
 	flag.StringVar(&s.out, "out", "demo", "folder for report.json, and for the logs when a step does not hold")
 	flag.Parse()
+	var known bool
+	if s.story, known = stories[name]; !known {
+		fmt.Fprintf(os.Stderr, "demo: no story %q; there are mesh and revoke\n", name)
+		os.Exit(2)
+	}
 	s.envoy = need.EnvoyPath()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)

@@ -15,6 +15,7 @@ import (
 // settings are the command line.
 type settings struct {
 	bin, envoy, manifests, out string
+	story                      story
 	keep                       bool
 }
 
@@ -25,8 +26,21 @@ type chapter struct {
 	tell  func(context.Context, *scene) (string, error)
 }
 
-// chapters in the order they are told; each leaves the mesh as it found it.
-var chapters = []chapter{
+// story is what one run tells.
+type story struct {
+	pods     func() []lab.PodSpec
+	manifest string // what its pods need beside the bookshop's YAML
+	chapters []chapter
+}
+
+// stories by the name that -story takes. Chapters are in the order they are told;
+// each leaves the mesh as it found it.
+var stories = map[string]story{
+	"mesh":   {pods, impostorAccount, meshChapters},
+	"revoke": {revokePods, revokeAccounts, revokeChapters},
+}
+
+var meshChapters = []chapter{
 	{"Every workload has an identity of its own", identities},
 	{"Every Envoy has what it was sent", synced},
 	{"One request, proven at every hop", journey},
@@ -51,17 +65,17 @@ func tell(ctx context.Context, s settings, out io.Writer) (err error) {
 	v := newVoice(out)
 	fmt.Fprintf(out, "ensignd is up:\n  $ ip netns exec %s %s\n  $ export PATH=%s/bin:$PATH ENSIGN_DATA=%s\n",
 		l.Control.Net.Name, l.Control.Line(), l.Dir(), l.Control.Data)
-	if err := l.Apply("impostor.yaml", impostorAccount); err != nil {
+	if err := l.Apply("story.yaml", s.story.manifest); err != nil {
 		return err
 	}
-	if err := l.AddPods(ctx, pods()...); err != nil {
+	if err := l.AddPods(ctx, s.story.pods()...); err != nil {
 		return errors.Join(err, saveLogs(l, s.out))
 	}
 	fmt.Fprintf(out, "%d pods with sidecars and one machine outside, capture rules proven, ready after %s\n",
 		len(l.Sidecars()), time.Since(start).Round(100*time.Millisecond))
 
 	r := &report{Started: start.UTC()}
-	for i, c := range chapters {
+	for i, c := range s.story.chapters {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("interrupted before step %d; everything is removed", i+1)
 		}

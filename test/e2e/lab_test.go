@@ -69,6 +69,10 @@ kind: ServiceAccount
 metadata: {name: echo, namespace: stock}
 ---
 apiVersion: v1
+kind: ServiceAccount
+metadata: {name: courier, namespace: shop}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: mover, namespace: stock}
 spec:
@@ -99,7 +103,12 @@ func pods() []lab.PodSpec {
 			shop[i].Agent = []string{"--svid-ttl", "20s"}
 		}
 	}
-	return append(shop, serve("impostor"), a, b, lab.PodSpec{
+	courier := lab.PodSpec{Name: "courier", Namespace: "shop", Account: "courier", Sidecar: true}
+	confined := lab.PodSpec{
+		Name: "confined", Namespace: "stock", Account: "echo", Sidecar: true, Port: 7000, Confined: true,
+		Labels: map[string]string{"app": "confined"}, App: []string{"bookshop", "echo", "--listen", ":7000"},
+	}
+	return append(shop, serve("impostor"), a, b, courier, confined, lab.PodSpec{
 		Name: "echo", Namespace: "stock", Account: "echo", Sidecar: true, Port: 7000,
 		Labels: map[string]string{"app": "echo"}, App: []string{"bookshop", "echo", "--listen", ":7000"},
 	})
@@ -133,6 +142,9 @@ func mesh(t *testing.T) *lab.Lab {
 		if t.Failed() {
 			t.Logf("proxy status:\n%s", shared.lab.Ensign(context.Background(), "proxy", "status").Output)
 			t.Logf("ensignd's log ends:\n%s", shared.lab.Control.Process().Tail())
+			for _, pod := range []string{"courier", "echo"} {
+				t.Logf("the log of the agent of %s ends:\n%s", pod, shared.lab.Pod(pod).Agent().Tail())
+			}
 		}
 	})
 	return shared.lab

@@ -36,6 +36,9 @@ type PodSpec struct {
 	Sidecar bool
 	// Agent are further arguments of its ensign-agent.
 	Agent []string
+	// Confined: its agent may not copy Envoy's sockets, as under the default seccomp
+	// profile of a container.
+	Confined bool
 	// TokenTTL is how long its token holds; 0: a day.
 	TokenTTL time.Duration
 }

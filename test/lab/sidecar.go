@@ -85,7 +85,11 @@ func (p *Pod) StartAgent(ctx context.Context) error {
 		"--pod", p.Namespace + "/" + p.Name, "--ip", p.Net.IP.String(),
 		"--run-dir", filepath.Join(p.Dir, "run"),
 		"--envoy", p.lab.program("envoy")}, p.PodSpec.Agent...)
-	process, err := p.Net.Start(netns.Spec{Name: p.Name + ".agent", UID: netns.ProxyUID, Argv: argv})
+	spec := netns.Spec{Name: p.Name + ".agent", UID: netns.ProxyUID, Argv: argv}
+	if p.Confined {
+		spec.UID, spec.Argv = 0, confined(argv)
+	}
+	process, err := p.Net.Start(spec)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"strconv"
@@ -182,8 +183,8 @@ func (t *Thief) Serve(ctx context.Context, port int) error {
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintln(w, `{"service":"thief","version":"v1"}`)
 		}),
-		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{t.Cert}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"istio", "http/1.1"}},
-		ReadHeaderTimeout: thiefTimeout,
+		TLSConfig:         &tls.Config{Certificates: []tls.Certificate{t.Cert}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"http/1.1"}},
+		ReadHeaderTimeout: thiefTimeout, ErrorLog: log.New(io.Discard, "", 0), // clients that refuse it are what is wanted
 	}
 	context.AfterFunc(ctx, func() { server.Close() })
 	go server.ServeTLS(raw, "", "")
