@@ -24,9 +24,10 @@ func newRevoke(g *globals) *cobra.Command {
 		Use:   "revoke",
 		Short: "End certificates that exist, and the proofs that they came from, everywhere",
 		Long: "Refuses the certificates of a target from now on, at every proxy at once: on live\n" +
-			"connections and new ones, as clients and as servers. Nothing is renewed from them, and\n" +
-			"tokens made before the act prove nothing; the owner comes back by a newer token, with a\n" +
-			"new key. To keep an identity out altogether, use `ensign quarantine`.",
+			"connections and new ones, as clients and as servers. Nothing is renewed from them; with\n" +
+			"--id, --pod and --serviceaccount, tokens made before the act prove nothing either. The\n" +
+			"owner comes back with a new key, by its token or a newer one. To keep an identity out\n" +
+			"altogether, use `ensign quarantine`.",
 		Example: "  ensign revoke --serial 4f1c22 --plan\n  ensign revoke --pod shop/reviews-v1 --reason 'node stolen' --wait\n" +
 			"  ensign revoke --serviceaccount shop/reviews --wait=1m",
 		Args: exactly(),
