@@ -171,7 +171,7 @@ func binding(held *ledger.Ledger) func(context.Context, string) (clientcert.Boun
 		if errors.Is(err, ledger.ErrNotFound) {
 			err = identity.ErrUnrecorded
 		}
-		return clientcert.Bound{AccountUID: e.AccountUID, Pod: e.Pod, PodUID: e.PodUID, TokenAt: e.TokenAt}, err
+		return clientcert.Bound{Certificate: e.Certificate, AccountUID: e.AccountUID, Pod: e.Pod, PodUID: e.PodUID, TokenAt: e.TokenAt}, err
 	}
 }
 

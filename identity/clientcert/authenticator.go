@@ -2,6 +2,9 @@ package clientcert
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -17,6 +20,8 @@ const DefaultMaxTokenAge = 30 * 24 * time.Hour
 
 // Bound is what the ledger knows of a certificate that was issued.
 type Bound struct {
+	// Certificate is the SHA-256 of its DER, lower-case hex.
+	Certificate string
 	// AccountUID is the UID of the account when it was issued.
 	AccountUID string
 	// Pod and PodUID are the pod that it was issued for; both "" if for the account only.
@@ -82,7 +87,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c identity.Credentials
 		Serial:     leaf.SerialNumber.Text(16),
 		Expires:    leaf.NotAfter,
 	}
-	bound, err := a.bound(ctx, caller.Serial)
+	bound, err := a.bound(ctx, leaf)
 	if err != nil {
 		return identity.Caller{}, err
 	}
@@ -96,13 +101,19 @@ func (a *Authenticator) Authenticate(ctx context.Context, c identity.Credentials
 	return a.bindPod(caller, bound)
 }
 
-func (a *Authenticator) bound(ctx context.Context, serial string) (Bound, error) {
+// bound looks the certificate up, and believes only the very one that was recorded:
+// whoever stole an issuer's key can give another one the same serial.
+func (a *Authenticator) bound(ctx context.Context, leaf *x509.Certificate) (Bound, error) {
+	serial, sum := leaf.SerialNumber.Text(16), sha256.Sum256(leaf.Raw)
 	bound, err := a.cfg.Binding(ctx, serial)
 	switch {
 	case errors.Is(err, identity.ErrUnrecorded):
 		return Bound{}, err
 	case err != nil:
 		return Bound{}, fmt.Errorf("%w: looking up what serial %s is bound to: %w", identity.ErrUnavailable, serial, err)
+	case bound.Certificate != hex.EncodeToString(sum[:]):
+		return Bound{}, fmt.Errorf("%w: the client certificate (SHA-256 %x) has serial %s, which was given to another one: somebody else signed it; see `ensign identity audit`",
+			identity.ErrUnrecorded, sum, serial)
 	}
 	return bound, nil
 }

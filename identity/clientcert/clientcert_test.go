@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -38,6 +39,18 @@ var bookshop = directory{account: "shop/reviews", pod: "shop/reviews-1"}
 // account binds every certificate to the account alone.
 func account(context.Context, string) (clientcert.Bound, error) {
 	return clientcert.Bound{AccountUID: "sa-1", TokenAt: time.Now()}, nil
+}
+
+// recorded says of each certificate that it is the recorded one, unless binding
+// names another.
+func recorded(binding func(context.Context, string) (clientcert.Bound, error), chain ...*x509.Certificate) func(context.Context, string) (clientcert.Bound, error) {
+	return func(ctx context.Context, serial string) (clientcert.Bound, error) {
+		b, err := binding(ctx, serial)
+		if b.Certificate == "" {
+			b.Certificate = fmt.Sprintf("%x", sha256.Sum256(chain[0].Raw))
+		}
+		return b, err
+	}
 }
 
 func mustURL(t testing.TB, s string) *url.URL {
@@ -84,6 +97,7 @@ func authenticate(t testing.TB, cfg clientcert.Config, chain ...*x509.Certificat
 	if cfg.Binding == nil {
 		cfg.Binding = account
 	}
+	cfg.Binding = recorded(cfg.Binding, chain...)
 	a, err := clientcert.NewAuthenticator(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -149,6 +163,21 @@ func TestSVIDIsRefused(t *testing.T) {
 	}
 }
 
+// TestForgedSerial: whoever stole an issuer's key can write a serial that was
+// recorded into a certificate that was not.
+func TestForgedSerial(t *testing.T) {
+	issued, forged := svid(t, nil), svid(t, nil)
+	cfg := clientcert.Config{Binding: func(context.Context, string) (clientcert.Bound, error) {
+		return clientcert.Bound{Certificate: fmt.Sprintf("%x", sha256.Sum256(issued.Raw)), AccountUID: "sa-1", TokenAt: time.Now()}, nil
+	}}
+	if _, err := authenticate(t, cfg, issued); err != nil {
+		t.Errorf("the recorded one: %v", err)
+	}
+	if got, err := authenticate(t, cfg, forged); !errors.Is(err, identity.ErrUnrecorded) || got != (identity.Caller{}) {
+		t.Errorf("another one with its serial: %+v, %v", got, err)
+	}
+}
+
 // TestSVIDExpiresOnALiveConnection: the handshake was long ago.
 func TestSVIDExpiresOnALiveConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -210,17 +239,18 @@ func TestBinding(t *testing.T) {
 func TestRenewalsByTheSVIDAloneEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokenAt := time.Now()
+		leaf := svid(t, func(c *x509.Certificate) { c.NotAfter = tokenAt.Add(48 * time.Hour) })
 		a, err := clientcert.NewAuthenticator(clientcert.Config{
 			TrustDomain: td, Directory: bookshop, MaxTokenAge: 24 * time.Hour,
-			Binding: func(context.Context, string) (clientcert.Bound, error) {
+			Binding: recorded(func(context.Context, string) (clientcert.Bound, error) {
 				return clientcert.Bound{AccountUID: "sa-1", TokenAt: tokenAt}, nil
-			},
+			}, leaf),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		use := func() (identity.Caller, error) {
-			return a.Authenticate(t.Context(), identity.Credentials{Chain: []*x509.Certificate{svid(t, nil)}})
+			return a.Authenticate(t.Context(), identity.Credentials{Chain: []*x509.Certificate{leaf}})
 		}
 		time.Sleep(24*time.Hour - time.Second)
 		got, err := use()
@@ -251,10 +281,6 @@ func TestConfigIsChecked(t *testing.T) {
 }
 
 func FuzzAuthenticate(f *testing.F) {
-	a, err := clientcert.NewAuthenticator(clientcert.Config{TrustDomain: td, Directory: bookshop, Binding: account})
-	if err != nil {
-		f.Fatal(err)
-	}
 	f.Add(svid(f, nil).Raw)
 	f.Add(svid(f, func(c *x509.Certificate) { c.IsCA = true }).Raw)
 	f.Fuzz(func(t *testing.T, der []byte) {
@@ -262,7 +288,7 @@ func FuzzAuthenticate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		caller, err := a.Authenticate(t.Context(), identity.Credentials{Chain: []*x509.Certificate{leaf}})
+		caller, err := authenticate(t, clientcert.Config{}, leaf)
 		if err == nil && (caller.Account.Name != "reviews" || leaf.IsCA || len(leaf.URIs) != 1) {
 			t.Fatalf("believed %x as %+v", der, caller)
 		}

@@ -9,7 +9,8 @@
 // issued for and not a later one of the same name.
 //
 // An SVID names an account, not its UID and not a pod. What the ledger knows of the
-// certificate binds it to those: see [Bound]. And SVIDs renew SVIDs only for so
+// certificate binds it to those, see [Bound]: of the very certificate, so that one which
+// a stolen issuer's key signed past the ledger proves nothing. And SVIDs renew SVIDs only for so
 // long: a chain of renewals that no token has proven for [Config].MaxTokenAge ends,
 // so that a stolen key does not live on for ever.
 package clientcert

@@ -147,7 +147,7 @@ func (a *authority) binding(ctx context.Context, serial string) (clientcert.Boun
 	if err != nil {
 		return clientcert.Bound{}, err
 	}
-	return clientcert.Bound{AccountUID: entry.AccountUID, Pod: entry.Pod, PodUID: entry.PodUID, TokenAt: entry.TokenAt}, nil
+	return clientcert.Bound{Certificate: entry.Certificate, AccountUID: entry.AccountUID, Pod: entry.Pod, PodUID: entry.PodUID, TokenAt: entry.TokenAt}, nil
 }
 
 // run keeps all of it up to date until ctx ends.

@@ -29,9 +29,9 @@ func TestBinding(t *testing.T) {
 	a := &authority{ledger: log}
 	t.Cleanup(func() { a.close() })
 	now := time.Now().UTC().Truncate(time.Second)
-	want := clientcert.Bound{AccountUID: "sa-1", Pod: "web-1", PodUID: "pod-1", TokenAt: now.Add(-time.Hour)}
+	want := clientcert.Bound{Certificate: "c0ffee", AccountUID: "sa-1", Pod: "web-1", PodUID: "pod-1", TokenAt: now.Add(-time.Hour)}
 	if _, err := log.Append(t.Context(), ca.Entry{
-		Kind: ca.KindSVID, Time: now, Serial: "1f", SPIFFEID: "spiffe://cluster.local/ns/shop/sa/web", NotAfter: now.Add(time.Hour),
+		Kind: ca.KindSVID, Time: now, Certificate: want.Certificate, Serial: "1f", SPIFFEID: "spiffe://cluster.local/ns/shop/sa/web", NotAfter: now.Add(time.Hour),
 		AccountUID: want.AccountUID, Pod: want.Pod, PodUID: want.PodUID, TokenAt: want.TokenAt,
 	}); err != nil {
 		t.Fatal(err)
