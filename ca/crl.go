@@ -8,8 +8,14 @@ import (
 	"time"
 )
 
+// CRLOverlap is how long a CRL outlives its issuer. Who holds CRLs of several issuers
+// gives all up when one ends: so the end of an issuer, whose CRL is soon left out,
+// never takes the others out of force.
+const CRLOverlap = time.Hour
+
 // SignCRL signs a CRL (DER) of an issuer that has not expired, in force or not,
-// by its serial (lower-case hex). It is valid until the issuer ends. The number is
+// by its serial (lower-case hex). It is valid for [CRLOverlap]
+// longer than the issuer. The number is
 // positive and must grow from one CRL of the issuer to the next. Errors wrap
 // [ErrIssuerKeyGone].
 func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.RevocationListEntry) ([]byte, error) {
@@ -26,7 +32,7 @@ func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.R
 		from = cert.NotBefore
 	}
 	der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
-		Number: number, ThisUpdate: from, NextUpdate: cert.NotAfter, RevokedCertificateEntries: revoked,
+		Number: number, ThisUpdate: from, NextUpdate: cert.NotAfter.Add(CRLOverlap), RevokedCertificateEntries: revoked,
 	}, cert, kept.Key)
 	if err != nil {
 		return nil, fmt.Errorf("signing CRL of issuer %s: %w", issuerSerial, err)

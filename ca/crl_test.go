@@ -31,7 +31,7 @@ func TestSignCRL(t *testing.T) {
 			if err := crl.CheckSignatureFrom(issuer); err != nil {
 				t.Error(err)
 			}
-			if !crl.NextUpdate.Equal(issuer.NotAfter) || crl.ThisUpdate.After(now.Add(-ca.Backdate+time.Second)) || crl.ThisUpdate.Before(issuer.NotBefore) {
+			if !crl.NextUpdate.Equal(issuer.NotAfter.Add(ca.CRLOverlap)) || crl.ThisUpdate.After(now.Add(-ca.Backdate+time.Second)) || crl.ThisUpdate.Before(issuer.NotBefore) {
 				t.Errorf("at %s: valid %s to %s", now, crl.ThisUpdate, crl.NextUpdate)
 			}
 			if crl.Number.Int64() != 7 || len(crl.RevokedCertificateEntries) != 1 || crl.RevokedCertificateEntries[0].SerialNumber.Cmp(issued.Leaf.SerialNumber) != 0 {

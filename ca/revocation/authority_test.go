@@ -103,7 +103,7 @@ func (a *authority) SignCRL(serial string, number *big.Int, revoked []x509.Revoc
 		return nil, fmt.Errorf("%w: issuer %s", ca.ErrIssuerKeyGone, serial)
 	}
 	a.signs++
-	template := &x509.RevocationList{Number: number, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: cert.NotAfter, RevokedCertificateEntries: revoked}
+	template := &x509.RevocationList{Number: number, ThisUpdate: time.Now().Add(-time.Minute), NextUpdate: cert.NotAfter.Add(ca.CRLOverlap), RevokedCertificateEntries: revoked}
 	if a.alter != nil {
 		a.alter(template)
 	}
@@ -195,7 +195,7 @@ func (a *authority) sound(set *Set) {
 		}
 		got = append(got, crl.Issuer.String())
 		for _, cert := range a.certs {
-			if cert.Subject.String() == crl.Issuer.String() && (crl.CheckSignatureFrom(cert) != nil || !crl.NextUpdate.Equal(cert.NotAfter)) {
+			if cert.Subject.String() == crl.Issuer.String() && (crl.CheckSignatureFrom(cert) != nil || !crl.NextUpdate.Equal(cert.NotAfter.Add(ca.CRLOverlap))) {
 				a.t.Errorf("CRL of %s is not good to its end", crl.Issuer)
 			}
 		}

@@ -7,10 +7,12 @@ import (
 	"math/big"
 	"slices"
 	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
 )
 
 // checkCRL believes a CRL if a proxy that has it would serve everybody of the issuer who
-// is not listed, to the issuer's last second.
+// is not listed, to the issuer's last second and [ca.CRLOverlap] longer.
 func checkCRL(der []byte, issuer *x509.Certificate, now time.Time) (*x509.RevocationList, error) {
 	crl, err := x509.ParseRevocationList(der)
 	if err != nil {
@@ -28,8 +30,8 @@ func checkCRL(der []byte, issuer *x509.Certificate, now time.Time) (*x509.Revoca
 	if crl.ThisUpdate.After(now) {
 		return nil, fmt.Errorf("starts in the future, at %s: compare the clocks", crl.ThisUpdate.UTC().Format(time.RFC3339))
 	}
-	if !crl.NextUpdate.Equal(issuer.NotAfter) {
-		return nil, fmt.Errorf("ends at %s, the issuer at %s", crl.NextUpdate.UTC().Format(time.RFC3339), issuer.NotAfter.UTC().Format(time.RFC3339))
+	if end := issuer.NotAfter.Add(ca.CRLOverlap); !crl.NextUpdate.Equal(end) {
+		return nil, fmt.Errorf("ends at %s and not, %s after its issuer, at %s", crl.NextUpdate.UTC().Format(time.RFC3339), ca.CRLOverlap, end.UTC().Format(time.RFC3339))
 	}
 	for _, extension := range crl.Extensions {
 		// A delta, or a CRL of some certificates only, would let others through.

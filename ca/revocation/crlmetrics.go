@@ -7,7 +7,7 @@ type crlMetrics struct{ inForce, nextUpdate, revision, problems prometheus.Gauge
 func newCRLMetrics(reg prometheus.Registerer) (*crlMetrics, error) {
 	m := &crlMetrics{
 		inForce:    gauge("ensign_crl_in_force", "CRLs in force: one for each issuer that lives and is not revoked, or none."),
-		nextUpdate: gauge("ensign_crl_next_update_timestamp_seconds", "When the first CRL in force ends, with its issuer; 0: none is in force."),
+		nextUpdate: gauge("ensign_crl_next_update_timestamp_seconds", "When the first CRL in force ends, an hour after its issuer; 0: none is in force."),
 		revision:   gauge("ensign_crl_revision", "Revision of the set of CRLs."),
 		problems:   gauge("ensign_crl_problems", "Issuers whose CRL is missing, broken or behind. While it is not 0, no CRL may be in force."),
 	}

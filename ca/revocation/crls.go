@@ -26,7 +26,7 @@ const (
 // Signer signs CRLs.
 type Signer interface {
 	// SignCRL signs a CRL (DER) of an issuer by its serial, lower-case hex, that is valid
-	// until the issuer ends. Errors wrap [ca.ErrIssuerKeyGone].
+	// for [ca.CRLOverlap] longer than the issuer. Errors wrap [ca.ErrIssuerKeyGone].
 	SignCRL(issuerSerial string, number *big.Int, revoked []x509.RevocationListEntry) (der []byte, err error)
 }
 

@@ -139,6 +139,9 @@ func TestBrokenFiles(t *testing.T) {
 		"ends early": func(t *testing.T, a *authority, path string) {
 			a.resign(path, func(l *x509.RevocationList) { l.NextUpdate = time.Now().Add(time.Hour) })
 		},
+		"ends with its issuer": func(t *testing.T, a *authority, path string) {
+			a.resign(path, func(l *x509.RevocationList) { l.NextUpdate = a.certs["a"].NotAfter })
+		},
 		"of the future": func(t *testing.T, a *authority, path string) {
 			a.resign(path, func(l *x509.RevocationList) { l.ThisUpdate = time.Now().Add(time.Hour) })
 		},

@@ -66,7 +66,7 @@ func (c *CRLs) draft(ctx context.Context, list *List, now time.Time) (draft, err
 		}
 		d.set.CRLs = append(d.set.CRLs, one.der)
 		d.set.Warnings = append(d.set.Warnings, one.warnings...)
-		d.first = soonest(d.first, i.Entry.NotAfter)
+		d.first = soonest(d.first, i.Entry.NotAfter.Add(ca.CRLOverlap))
 	}
 	d.problems = len(missing) + len(behind)
 	d.settle(w.needed, missing, behind)

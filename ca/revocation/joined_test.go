@@ -152,7 +152,7 @@ func TestWithTheRealCAAndLedger(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if end := gauge(t, j.metrics, "ensign_crl_next_update_timestamp_seconds"); end != float64(fresh.Issuers[0].NotAfter.Unix()) {
+	if end := gauge(t, j.metrics, "ensign_crl_next_update_timestamp_seconds"); end != float64(fresh.Issuers[0].NotAfter.Add(ca.CRLOverlap).Unix()) {
 		t.Errorf("CRLs end at %v", end)
 	}
 }

@@ -8,7 +8,7 @@ type Set struct {
 	// empty, some of the list is not in it.
 	For uint64
 	// CRLs are DER, by their issuers' serials: one of every issuer that lives and is not
-	// revoked, each valid until its issuer ends. Empty: no CRL is in force.
+	// revoked, each valid for [ca.CRLOverlap] longer than its issuer. Empty: none is in force.
 	CRLs [][]byte
 	// Problem is why no CRL is in force though somebody is cut off, or why those in force
 	// are behind the list, with the cure; "" if they are as they should be.
