@@ -132,9 +132,7 @@ func TestCRLsInDoubtBlockNothing(t *testing.T) {
 			if got := versions(receiveDelta(t, fresh)); got["ROOTCA"] != svid.Bundle() || got["default"] != svid.Fingerprint() {
 				t.Errorf("a new stream gets %v", got)
 			}
-			// A set that is whole again is obeyed.
-			s.server.SetCRLs(5, nil)
-			s.acknowledged(t, func(a sds.Acknowledged) bool { return a.CRLRevision == 5 && a.CRLError == "" })
+			s.obeys(t, stream, 5)
 		})
 	}
 }
@@ -153,6 +151,19 @@ func TestANACKOfCRLsFallsBack(t *testing.T) {
 	if !strings.Contains(state.CRLError, "Failed to load CRL") || state.CRLRevision != 0 || state.Bundle != svid.Bundle() {
 		t.Errorf("%+v", state)
 	}
+	s.obeys(t, stream, 5)
+}
+
+// obeys: a set that is whole again is taken at once.
+func (s *served) obeys(t *testing.T, stream deltaClient, revision uint64) {
+	t.Helper()
+	s.server.SetCRLs(revision, [][]byte{s.crl(t, int64(revision), time.Now().Add(time.Hour))})
+	response := receiveDelta(t, stream)
+	if version, context := roots(t, response); !strings.Contains(version, "+crl:") || context.GetCrl() == nil {
+		t.Errorf("version %s, context %v", version, context)
+	}
+	ack(t, stream, response, nil)
+	s.acknowledged(t, func(a sds.Acknowledged) bool { return a.CRLRevision == revision && a.CRLError == "" })
 }
 
 // The control plane is away and a CRL ends: from then on Envoy would refuse
@@ -171,6 +182,7 @@ func TestCRLsEndWithTheFirstOfThem(t *testing.T) {
 	if !strings.Contains(state.CRLError, "ends at") {
 		t.Errorf("%+v", state)
 	}
+	s.obeys(t, stream, 5)
 }
 
 // A new SVID while CRLs are in force keeps them in ROOTCA.

@@ -70,6 +70,7 @@ func assemble(s settings) *agent {
 		address: s.ControlPlane, verifier: verifier{serverName: s.ServerName, trust: trust},
 		token: tokenFile(s.TokenFile), logger: s.Logger,
 		live:    func() (*sds.SVID, error) { return a.source.Live() },
+		watch:   func() (*sds.SVID, <-chan struct{}) { return a.source.Watch() },
 		refused: func(svid *sds.SVID) { a.source.Refused(svid) },
 	}
 	a.source = sds.NewSource(sds.SourceConfig{
@@ -159,7 +160,7 @@ func (a *agent) serve(group *errgroup.Group, ctx context.Context) {
 	group.Go(func() error { return serveHTTP(ctx, a.health, healthHandler(a.ready)) })
 	group.Go(func() error { return serveHTTP(ctx, a.metrics, metricsHandler(a.registry, a.admin)) })
 	group.Go(func() error { return a.source.Run(ctx) })
-	group.Go(func() error { return a.upstream.run(ctx, a.source.Watch) })
+	group.Go(func() error { return a.upstream.run(ctx) })
 	group.Go(func() error { return a.table.Run(ctx) })
 	group.Go(func() error { return a.follower.run(ctx) })
 	group.Go(func() error { return a.memory.run(ctx) })

@@ -59,10 +59,12 @@ type controlPlane struct {
 	proofs  []proof
 	leaves  []*x509.Certificate
 	streams []proof
-	reports chan *ensignv1.Report
-	queries chan *ensignv1.EnvoyQuery
-	answers chan *ensignv1.EnvoyAnswer
-	deaf    bool // does not say ReportStored
+	// connects are of the report streams, refused ones too.
+	connects []proof
+	reports  chan *ensignv1.Report
+	queries  chan *ensignv1.EnvoyQuery
+	answers  chan *ensignv1.EnvoyAnswer
+	deaf     bool // does not say ReportStored
 	// cutOff is said first on each stream if it is set; then what comes by cutOffs.
 	cutOff  *ensignv1.CutOff
 	cutOffs chan *ensignv1.CutOff
@@ -171,6 +173,7 @@ func (c *controlPlane) DeltaAggregatedResources(stream discoveryv3.AggregatedDis
 }
 
 func (c *controlPlane) Connect(stream ensignv1.AgentService_ConnectServer) error {
+	c.set(func() { c.connects = append(c.connects, proofOf(stream.Context())) })
 	if c.forgets(stream.Context(), "reports") {
 		return errForgotten
 	}

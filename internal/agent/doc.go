@@ -35,8 +35,11 @@
 //
 // # Which proof, when
 //
-// Without a live SVID the agent proves itself by its token, and only on the
-// certificate RPC. The token file is read again for each call. It is sent after the
+// Without a live SVID the agent proves itself by its token: on the certificate RPC,
+// and, if that brings none within a second, on the stream of its reports. So an agent
+// that starts while its identity is in quarantine, and gets no certificate, obeys and
+// reports all the same; Envoy's ADS stream waits for an SVID. The token file is read
+// again for each call. It is sent after the
 // TLS handshake has verified the server against the bundle file, which is read
 // again for each handshake; there is no way to turn that off. With a live SVID the
 // agent shows it as client certificate: for renewals, for the relay and for

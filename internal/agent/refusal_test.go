@@ -63,3 +63,26 @@ func TestWhichEndsOfAStreamAreRefusals(t *testing.T) {
 		t.Error("moving to the next SVID is a refusal")
 	}
 }
+
+// Envoy waits longer with each refusal of its stream, so it hears of one when there
+// is another SVID to come back with.
+func TestEnvoyHearsOfARefusalWhenThereIsAnotherSVID(t *testing.T) {
+	control := newControlPlane(t)
+	control.set(func() { control.refusing = []string{"ads"} })
+	config := control.config(t)
+	startAgent(t, config)
+	eventually(t, "the agent is ready", func() bool { return ready(config) })
+	control.set(func() { control.forgotten = control.leaves[0].SerialNumber.Text(16) })
+	stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(socket(t, config, "xds.sock")).DeltaAggregatedResources(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stream.Recv(); status.Code(err) != codes.Unauthenticated {
+		t.Errorf("it ends with %v", err)
+	}
+	control.set(func() {
+		if len(control.leaves) != 2 {
+			t.Errorf("%d SVIDs when Envoy hears of it, want the second", len(control.leaves))
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
@@ -18,6 +19,8 @@ const (
 	maxDownMessage = 256 << 20
 	// A request names at most every resource that Envoy has.
 	maxUpMessage = 16 << 20
+	// renewedWithin is how long a new SVID takes, after the last was refused.
+	renewedWithin = 3 * time.Second
 )
 
 // relay passes Envoy's ADS stream to the control plane and back, byte for byte.
@@ -51,8 +54,20 @@ func (r *relay) handle(_ any, envoy grpc.ServerStream) error {
 	defer r.metrics.relayOpen.Dec()
 	err = r.relay(envoy, session, method)
 	r.logger.Info("ads stream ended", "error", err)
-	r.upstream.note(session, err)
+	if r.upstream.note(session, err) {
+		r.await(envoy.Context(), session)
+	}
 	return unavailable(err)
+}
+
+// await keeps Envoy for a while from coming back with the SVID that was refused:
+// each refusal has it wait longer, and so hear later who else is cut off.
+func (r *relay) await(ctx context.Context, refused *session) {
+	select {
+	case <-r.upstream.newer(refused.svid):
+	case <-time.After(renewedWithin):
+	case <-ctx.Done():
+	}
 }
 
 func (r *relay) relay(envoy grpc.ServerStream, session *session, method string) error {

@@ -20,6 +20,9 @@ const (
 	// Between streams to the control plane: grows to the cap, half of it random. Who is
 	// cut off comes by this stream, so it may not stay away for long.
 	reconnectFirst, reconnectCap = time.Second, 5 * time.Second
+	// Without a live SVID the token is shown after this time, in which an agent that
+	// just started usually gets one.
+	tokenAfter = time.Second
 	// Sightings go out at most so often, at most so many at a time.
 	sightingsEvery, maxSightings = time.Second, 256
 )
@@ -51,15 +54,12 @@ func (r *reporter) run(ctx context.Context) error {
 	pause := reconnectFirst
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := r.connect(ctx)
+		last, _ := r.upstream.watch()
+		err := r.connect(ctx, last)
 		if ctx.Err() != nil {
 			break
 		}
-		level := slog.LevelInfo
-		if errors.Is(err, sds.ErrNone) {
-			level = slog.LevelDebug
-		}
-		r.logger.Log(ctx, level, "report stream ended", "error", err)
+		r.logger.InfoContext(ctx, "report stream ended", "error", err)
 		if errors.Is(err, errMoving) {
 			pause = reconnectFirst
 			continue
@@ -69,10 +69,30 @@ func (r *reporter) run(ctx context.Context) error {
 		}
 		select {
 		case <-time.After(time.Duration(float64(pause) * (0.5 + 0.5*rand.Float64()))):
+		case <-r.upstream.newer(last):
+			// What was refused was the SVID, maybe: it may have been cut off.
+			pause = reconnectFirst
 		case <-ctx.Done():
 		}
 	}
 	return nil
+}
+
+// session is the connection to report by: with the token where there is no SVID, as
+// while the workload is in quarantine, which it would not hear the end of otherwise.
+func (r *reporter) session(ctx context.Context, last *sds.SVID) (*session, error) {
+	live, err := r.upstream.session()
+	if !errors.Is(err, sds.ErrNone) {
+		return live, err
+	}
+	select {
+	case <-time.After(tokenAfter):
+		return r.upstream.tokenSession(last)
+	case <-r.upstream.newer(last):
+		return r.upstream.session()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // uplink is one stream. Reports and answers are written by different goroutines,
@@ -90,10 +110,14 @@ func (u *uplink) send(message *ensignv1.ConnectRequest) error {
 	return u.stream.Send(message)
 }
 
-func (r *reporter) connect(ctx context.Context) error {
-	session, err := r.upstream.session()
+// connect reports by one stream until it ends. last is the SVID there was before.
+func (r *reporter) connect(ctx context.Context, last *sds.SVID) error {
+	session, err := r.session(ctx, last)
 	if err != nil {
 		return err
+	}
+	if session.svid == nil {
+		defer session.end()
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -27,6 +27,8 @@ type upstream struct {
 	verifier verifier
 	token    tokenFile
 	live     func() (*sds.SVID, error)
+	// watch is the last SVID, live or not, and is closed when another takes its place.
+	watch func() (*sds.SVID, <-chan struct{})
 	// refused is told of an SVID that the control plane does not take.
 	refused func(*sds.SVID)
 	logger  *slog.Logger
@@ -35,24 +37,25 @@ type upstream struct {
 	current *session
 }
 
-// session is the connection that shows one SVID.
+// session is the connection that shows one SVID, or the token if svid is nil.
 type session struct {
 	svid *sds.SVID
 	conn *grpc.ClientConn
 	// done is closed when streams of this session are to move to the next one.
-	done chan struct{}
-	end  sync.Once
+	done <-chan struct{}
+	end  func()
+}
+
+func newSession(svid *sds.SVID, conn *grpc.ClientConn) *session {
+	done := make(chan struct{})
+	return &session{svid: svid, conn: conn, done: done, end: sync.OnceFunc(func() {
+		close(done)
+		conn.Close()
+	})}
 }
 
 // errMoving ends a stream whose SVID was renewed: the next one shows the new SVID.
 var errMoving = errors.New("moving to the renewed SVID")
-
-func (s *session) close() {
-	s.end.Do(func() {
-		close(s.done)
-		s.conn.Close()
-	})
-}
 
 // session is the connection with the live SVID; an error wraps sds.ErrNone if
 // there is none.
@@ -71,18 +74,42 @@ func (u *upstream) session() (*session, error) {
 		return nil, err
 	}
 	u.retire()
-	u.current = &session{svid: svid, conn: conn, done: make(chan struct{})}
+	u.current = newSession(svid, conn)
 	return u.current, nil
+}
+
+// tokenSession is a connection of its own that shows the token, for whoever has no
+// live SVID. Its streams move once there is another SVID than the last.
+func (u *upstream) tokenSession(last *sds.SVID) (*session, error) {
+	conn, err := u.dial(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &session{conn: conn, done: u.newer(last), end: sync.OnceFunc(func() { conn.Close() })}, nil
+}
+
+// newer is closed once there is another SVID than the last, nil for none.
+func (u *upstream) newer(last *sds.SVID) <-chan struct{} {
+	svid, changed := u.watch()
+	if svid == last {
+		return changed
+	}
+	now := make(chan struct{})
+	close(now)
+	return now
 }
 
 // note looks at why a stream of a session ended. When the control plane refuses
 // the caller, a new SVID may help, by the token if need be: this one may be missing
 // from a ledger that was restored, or its chain of renewals may be too long.
-func (u *upstream) note(s *session, err error) {
+// True is such a refusal.
+func (u *upstream) note(s *session, err error) bool {
 	switch status.Code(err) {
 	case codes.Unauthenticated, codes.PermissionDenied:
 		u.refused(s.svid)
+		return true
 	}
+	return false
 }
 
 // retire ends the current session some time before its SVID does.
@@ -90,7 +117,7 @@ func (u *upstream) retire() {
 	if u.current == nil {
 		return
 	}
-	time.AfterFunc(retireAfter(time.Until(u.current.svid.Expires()), rand.Float64()), u.current.close)
+	time.AfterFunc(retireAfter(time.Until(u.current.svid.Expires()), rand.Float64()), u.current.end)
 }
 
 // retireAfter is how long streams of a replaced SVID stay, which has so much life
@@ -101,9 +128,9 @@ func retireAfter(left time.Duration, r float64) time.Duration {
 
 // run opens the session of each new SVID as it comes, which retires the one
 // before, and closes the last when ctx ends.
-func (u *upstream) run(ctx context.Context, watch func() (*sds.SVID, <-chan struct{})) error {
+func (u *upstream) run(ctx context.Context) error {
 	for {
-		svid, changed := watch()
+		svid, changed := u.watch()
 		if svid != nil {
 			if _, err := u.session(); err != nil {
 				u.logger.WarnContext(ctx, "control plane not connected", "error", err)
@@ -115,7 +142,7 @@ func (u *upstream) run(ctx context.Context, watch func() (*sds.SVID, <-chan stru
 			u.mu.Lock()
 			defer u.mu.Unlock()
 			if u.current != nil {
-				u.current.close()
+				u.current.end()
 			}
 			return nil
 		}
