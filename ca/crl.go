@@ -13,6 +13,15 @@ import (
 // never takes the others out of force.
 const CRLOverlap = time.Hour
 
+// Introduced is the certificate of an issuer, by its serial (lower-case hex), that may
+// have signed SVIDs and whose key is kept; nil if there is none.
+func (s *Service) Introduced(issuerSerial string) *x509.Certificate {
+	if kept, ok := s.keys.find(issuerSerial); ok && kept.Introduced {
+		return kept.Chain[0]
+	}
+	return nil
+}
+
 // SignCRL signs a CRL (DER) of an issuer that has not expired, in force or not,
 // by its serial (lower-case hex). It is valid for [CRLOverlap]
 // longer than the issuer. The number is

@@ -34,6 +34,9 @@ func TestSignCRL(t *testing.T) {
 			if !crl.NextUpdate.Equal(issuer.NotAfter.Add(ca.CRLOverlap)) || crl.ThisUpdate.After(now.Add(-ca.Backdate+time.Second)) || crl.ThisUpdate.Before(issuer.NotBefore) {
 				t.Errorf("at %s: valid %s to %s", now, crl.ThisUpdate, crl.NextUpdate)
 			}
+			if got := mesh.Service.Introduced(serial); got == nil || !got.Equal(issuer) {
+				t.Errorf("at %s: introduced %v", now, got)
+			}
 			if crl.Number.Int64() != 7 || len(crl.RevokedCertificateEntries) != 1 || crl.RevokedCertificateEntries[0].SerialNumber.Cmp(issued.Leaf.SerialNumber) != 0 {
 				t.Errorf("number %d, entries %v", crl.Number, crl.RevokedCertificateEntries)
 			}
@@ -45,6 +48,9 @@ func TestSignCRL(t *testing.T) {
 		for _, gone := range []string{serial, "77", ""} {
 			if _, err := mesh.Service.SignCRL(gone, big.NewInt(8), nil); !errors.Is(err, ca.ErrIssuerKeyGone) {
 				t.Errorf("issuer %q: %v", gone, err)
+			}
+			if got := mesh.Service.Introduced(gone); gone != serial && got != nil {
+				t.Errorf("issuer %q: introduced %v", gone, got)
 			}
 		}
 	})

@@ -27,6 +27,8 @@ type authority struct {
 	mu      sync.Mutex
 	keys    map[string]*ecdsa.PrivateKey // by serial
 	certs   map[string]*x509.Certificate
+	// introduced are those that may sign.
+	introduced map[string]bool
 	// fail is what SignCRL answers; alter may spoil what it signs.
 	fail  error
 	alter func(*x509.RevocationList)
@@ -39,7 +41,7 @@ type authority struct {
 
 func newAuthority(t testing.TB, serials ...string) *authority {
 	t.Helper()
-	a := &authority{world: newWorld(t), keys: map[string]*ecdsa.PrivateKey{}, certs: map[string]*x509.Certificate{}, dir: t.TempDir()}
+	a := &authority{world: newWorld(t), keys: map[string]*ecdsa.PrivateKey{}, certs: map[string]*x509.Certificate{}, introduced: map[string]bool{}, dir: t.TempDir()}
 	a.rootKey = newKey(t)
 	a.root = a.certify(&x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "root"}, IsCA: true, BasicConstraintsValid: true,
@@ -89,6 +91,19 @@ func (a *authority) introduce(serial string, life time.Duration) {
 	if err := a.crls.Introduce(a.t.Context(), a.begin(serial, life)); err != nil {
 		a.t.Fatal(err)
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.introduced[serial] = true
+}
+
+// Introduced implements Signer as ca.Service does.
+func (a *authority) Introduced(serial string) *x509.Certificate {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.keys[serial] == nil || !a.introduced[serial] {
+		return nil
+	}
+	return a.certs[serial]
 }
 
 // SignCRL implements Signer as ca.Service does.

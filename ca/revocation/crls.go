@@ -23,8 +23,11 @@ const (
 	restCRLs  = time.Hour
 )
 
-// Signer signs CRLs.
+// Signer has the keys of issuers.
 type Signer interface {
+	// Introduced is the certificate of an issuer, by its serial, that may have signed
+	// SVIDs and whose key is kept; nil if there is none.
+	Introduced(issuerSerial string) *x509.Certificate
 	// SignCRL signs a CRL (DER) of an issuer by its serial, lower-case hex, that is valid
 	// for [ca.CRLOverlap] longer than the issuer. Errors wrap [ca.ErrIssuerKeyGone].
 	SignCRL(issuerSerial string, number *big.Int, revoked []x509.RevocationListEntry) (der []byte, err error)

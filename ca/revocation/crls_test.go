@@ -177,6 +177,42 @@ func TestBrokenFiles(t *testing.T) {
 	}
 }
 
+// TestALostFolderIsMadeAgain: issuers that were introduced are not introduced again, and must
+// not keep CRLs out of force for want of a file.
+func TestALostFolderIsMadeAgain(t *testing.T) {
+	a := newAuthority(t, "a", "b")
+	cert, _ := a.leaf("reviews", "a", true)
+	a.leaf("ratings", "b", true)
+	a.act(Revoke, Serial, serialOf(cert))
+	a.refreshed()
+	if err := os.RemoveAll(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	a.reopen()
+	set, _ := a.crls.Current()
+	a.sound(set)
+	if got := serials(t, set); len(set.CRLs) != 2 || set.Problem != "" || !slices.Equal(got, []string{serialOf(cert)}) {
+		t.Errorf("%d in force, listing %v, %q", len(set.CRLs), got, set.Problem)
+	}
+	// One whose certificate was exchanged; and one whose key is gone as well.
+	spoil(t, filepath.Join(a.dir, "a.pem"), func([]byte) []byte {
+		other, _ := os.ReadFile(filepath.Join(a.dir, "b.pem"))
+		return other
+	})
+	a.reopen()
+	if set, _ := a.crls.Current(); len(set.CRLs) != 2 || set.Problem != "" {
+		t.Errorf("an exchanged certificate: %d in force, %q", len(set.CRLs), set.Problem)
+	}
+	a.destroy("a")
+	if err := os.RemoveAll(a.dir); err != nil {
+		t.Fatal(err)
+	}
+	a.reopen()
+	if set, _ := a.crls.Current(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "issuer a,") {
+		t.Errorf("without the key: %d in force, %q", len(set.CRLs), set.Problem)
+	}
+}
+
 // resign puts a changed CRL, well signed, in the place of the good one.
 func (a *authority) resign(path string, alter func(*x509.RevocationList)) {
 	a.t.Helper()
@@ -214,11 +250,13 @@ func TestTheSignerIsNotBelievedBlindly(t *testing.T) {
 	}
 }
 
+// TestALostFolder: what cannot be made again waits for its introduction.
 func TestALostFolder(t *testing.T) {
 	a := newAuthority(t, "a")
 	cert, _ := a.leaf("reviews", "a", true)
 	before := a.refreshed()
 	os.RemoveAll(a.dir)
+	delete(a.introduced, "a")
 	a.begin("dead", day)
 	a.destroy("dead") // never introduced, and never will be
 	a.reopen()
@@ -274,6 +312,7 @@ func TestACertificateOfSomebodyElse(t *testing.T) {
 		}
 		spoil(t, filepath.Join(a.dir, name), func([]byte) []byte { return theirs })
 	}
+	delete(a.introduced, "a")
 	if set := a.refreshed(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "not the certificate that the ledger has") {
 		t.Errorf("believed: %+v", set)
 	}

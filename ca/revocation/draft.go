@@ -125,7 +125,7 @@ type one struct {
 }
 
 func (w work) one(e ca.Entry) one {
-	issuer, err := w.shelf.issuer(e)
+	issuer, err := w.issuer(e)
 	if err != nil {
 		return w.missing(e, err)
 	}
@@ -144,6 +144,24 @@ func (w work) one(e ca.Entry) one {
 		return one{der: have.Raw, warnings: w.untrue(e, have, wanted)}
 	}
 	return one{der: have.Raw, problem: fmt.Errorf("the CRL of issuer %s is behind: %w", e.Serial, err)}
+}
+
+// issuer is the certificate of an issuer. If its file was lost or ruined it is written
+// anew, as long as its key is there: what was introduced once is not introduced again.
+func (w work) issuer(e ca.Entry) (*x509.Certificate, error) {
+	cert, err := w.shelf.issuer(e)
+	if err == nil {
+		return cert, nil
+	}
+	cert = w.cfg.Signer.Introduced(e.Serial)
+	if cert == nil || ca.Fingerprint(cert) != e.Certificate {
+		return nil, err
+	}
+	if keepErr := w.shelf.keepIssuer(cert); keepErr != nil {
+		return nil, fmt.Errorf("%w; keeping it again: %w", err, keepErr)
+	}
+	w.cfg.Logger.Warn("the certificate of an issuer was not with the CRLs, and is written again", "issuer", e.Serial, "because", err)
+	return cert, nil
 }
 
 // missing is an issuer without a CRL. If it was never introduced and no SVID of it
