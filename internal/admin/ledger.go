@@ -26,6 +26,10 @@ func (s *Service) ReadLedger(r *ensignv1.ReadLedgerRequest, stream ensignv1.Admi
 	to := ledgerStream{stream, s.config.Ledger}
 	for from := r.From; ; {
 		changed := s.config.Ledger.Changed()
+		// Who follows may have been put into quarantine meanwhile.
+		if _, err := s.authorize(ctx); err != nil {
+			return err
+		}
 		size, err := to.batch(from, r.Limit)
 		if err != nil || !r.Follow {
 			return err

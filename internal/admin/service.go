@@ -109,6 +109,11 @@ func (s *Service) authorize(ctx context.Context) (string, error) {
 	if id := caller.Account.ID(); !slices.Contains(s.config.Admins, id) {
 		return "", status.Errorf(codes.PermissionDenied, "%s may not administer: start ensignd with --admin %s", id, id)
 	}
+	// Such a caller keeps its streams, so that its proxies obey. It must not let itself
+	// back in, nor do anything else with a key that somebody else may have.
+	if list, _ := s.config.Register.Current(); slices.Contains(list.Identities, caller.Account.String()) {
+		return "", status.Errorf(codes.PermissionDenied, "%s is in quarantine: who may read ensignd's admin socket can release it", caller.Account)
+	}
 	return caller.Account.String(), nil
 }
 
