@@ -16,8 +16,8 @@ import (
 func (b *Builder) Deny(next Denied) (*Snapshot, ChangeSet, []Problem) {
 	b.mark = newMarks(b.last)
 	old := b.last.Denied
-	denied := &Denied{Digests: normal(next.Digests), Identities: normal(next.Identities)}
-	if !slices.Equal(denied.Digests, old.Digests) || !slices.Equal(denied.Identities, old.Identities) {
+	denied := &Denied{Digests: normal(next.Digests), Issuers: normal(next.Issuers), Identities: normal(next.Identities)}
+	if !denied.equal(old) {
 		b.mark.denied = denied
 	}
 	for _, id := range denied.Since(old) {
@@ -25,6 +25,10 @@ func (b *Builder) Deny(next Denied) (*Snapshot, ChangeSet, []Problem) {
 	}
 	changes := b.compose()
 	return b.last, changes, b.report.all(b.objects)
+}
+
+func (d *Denied) equal(o *Denied) bool {
+	return slices.Equal(d.Digests, o.Digests) && slices.Equal(d.Issuers, o.Issuers) && slices.Equal(d.Identities, o.Identities)
 }
 
 // Since are, sorted, the identities whose quarantine began or ended after old.

@@ -43,6 +43,9 @@ type Snapshot struct {
 type Denied struct {
 	// Digests are certificates: SHA-256 of their DER, lower-case hex.
 	Digests []string
+	// Issuers are the subjects (RFC 2253) of issuers whose leaves nobody takes, also
+	// those that no record holds.
+	Issuers []string
 	// Identities are SPIFFE IDs in quarantine: nobody takes their calls, and nobody calls them.
 	Identities []string
 }

@@ -35,8 +35,8 @@ func TestAnOrderNamesEachWhoIsCutOffOnce(t *testing.T) {
 	if !proto.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	// The digest of a revoked issuer's leaf is denied: no other denial would hit it.
-	if denied := deniedOf(list); !slices.Equal(denied.Digests, []string{"f1", "f3"}) || !slices.Equal(denied.Identities, []string{tillID}) {
+	// Leaves of a revoked issuer are denied by its name, those that nobody knows of too.
+	if denied := deniedOf(list); !slices.Equal(denied.Digests, []string{"f1"}) || !slices.Equal(denied.Identities, []string{tillID}) || !slices.Equal(denied.Issuers, []string{"CN=a"}) {
 		t.Errorf("denied: %+v", denied)
 	}
 }

@@ -82,11 +82,16 @@ func (p *picture) publish(snapshot *mesh.Snapshot, changes mesh.ChangeSet) {
 }
 
 // deniedOf is the part of a list that proxies are configured with. Certificates of
-// an identity that is denied altogether need no mention.
+// an identity or issuer that is denied altogether need no mention.
 func deniedOf(list *revocation.List) mesh.Denied {
 	denied := mesh.Denied{Identities: list.Identities}
+	issuers := map[string]bool{}
+	for _, issuer := range list.Issuers {
+		denied.Issuers = append(denied.Issuers, issuer.Subject)
+		issuers[issuer.Serial] = true
+	}
 	for _, c := range list.Certificates {
-		if !c.Quarantined {
+		if !c.Quarantined && !issuers[c.IssuerSerial] {
 			denied.Digests = append(denied.Digests, c.Fingerprint)
 		}
 	}

@@ -4,7 +4,12 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
+	statev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/set_filter_state/v3"
+	setstatev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/set_filter_state/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	exprv1 "google.golang.org/genproto/googleapis/api/expr/v1alpha1"
 
 	"github.com/ensign-mesh/ensign/mesh"
@@ -30,6 +35,13 @@ func Denials(s *mesh.Snapshot) []Resource {
 			Condition:   amongDigests(digests),
 		}
 	}
+	if issuers := filtered(s.Denied.Issuers, utf8.ValidString); len(issuers) > 0 {
+		policy := &rbacv3.Policy{Permissions: []*rbacv3.Permission{permissionWords.any()}}
+		for _, subject := range issuers {
+			policy.Principals = append(policy.Principals, issuedBy(subject))
+		}
+		rules.Policies["issuers"] = policy
+	}
 	if ids := filtered(s.Denied.Identities, utf8.ValidString); len(ids) > 0 {
 		policy := &rbacv3.Policy{Permissions: []*rbacv3.Permission{permissionWords.any()}}
 		for _, id := range ids {
@@ -38,6 +50,36 @@ func Denials(s *mesh.Snapshot) []Resource {
 		rules.Policies["identities"] = policy
 	}
 	return []Resource{extension(RevokedHTTP, nil, httpRBAC, rules), extension(RevokedTCP, nil, tcpRBAC, rules)}
+}
+
+// peerIssuer is where each mTLS connection keeps its peer's issuer, for its whole
+// life: neither RBAC nor CEL can ask the certificate for it.
+const peerIssuer = "ensign.peer_issuer"
+
+// noteIssuer notes it when the handshake is done, before anything is asked.
+func noteIssuer() *listenerv3.Filter {
+	return networkFilter("envoy.filters.network.set_filter_state", &setstatev3.Config{
+		OnDownstreamTlsHandshake: []*statev3.FilterStateValue{{
+			Key:         &statev3.FilterStateValue_ObjectKey{ObjectKey: peerIssuer},
+			FactoryKey:  "envoy.string",
+			Value:       &statev3.FilterStateValue_FormatString{FormatString: text("%DOWNSTREAM_PEER_ISSUER%")},
+			ReadOnly:    true,
+			SkipIfEmpty: true,
+		}},
+	})
+}
+
+func text(format string) *corev3.SubstitutionFormatString {
+	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_TextFormatSource{
+		TextFormatSource: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: format}},
+	}}
+}
+
+func issuedBy(subject string) *rbacv3.Principal {
+	return &rbacv3.Principal{Identifier: &rbacv3.Principal_FilterState{FilterState: &matcherv3.FilterStateMatcher{
+		Key:     peerIssuer,
+		Matcher: &matcherv3.FilterStateMatcher_StringMatch{StringMatch: exactText(subject)},
+	}}}
 }
 
 // filtered leaves out what no certificate can have: it matches nobody, and

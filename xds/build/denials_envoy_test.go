@@ -3,6 +3,7 @@ package build
 import (
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -146,5 +147,42 @@ func eventually(t *testing.T, what string, holds func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
+	}
+}
+
+// All leaves of a denied issuer are refused, on connections that live, also when
+// nothing was said on them yet, and on new ones; those of an issuer whose name
+// only begins alike are not.
+func TestADeniedIssuerIsDeniedWithAllItsLeaves(t *testing.T) {
+	web, tcp := application(t), talker(t)
+	in := &mesh.Inbound{
+		Namespace: "shop", MTLS: mesh.PeerMTLS{Mode: mesh.Strict},
+		Ports: []mesh.InboundPort{{Number: web, Protocol: mesh.HTTP, ServicePort: 80}, {Number: tcp, Protocol: mesh.TCP, ServicePort: 81}},
+	}
+	s := startSidecar(t, in)
+	alice := s.as(aliceID, "istio")
+	leaf, err := x509.ParseCertificate(alice.Certificates[0].Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := leaf.Issuer.String()
+	live := s.keeping(web, alice, false)
+	s.deny(t, in, &mesh.Denied{Issuers: []string{subject + "x", subject[:len(subject)-1], "x" + subject}})
+	if got := statusOf(t, live); got != 200 {
+		t.Fatalf("another issuer is denied: %d", got)
+	}
+	s.deny(t, in, &mesh.Denied{Issuers: []string{subject}})
+	if got := statusOf(t, live); got != 403 {
+		t.Errorf("live: %d", got)
+	}
+	if got, _ := s.try(web, alice, nil); !strings.HasPrefix(got, "403") {
+		t.Errorf("new: %s", got)
+	}
+	if got := s.greet(t, tcp, alice, true); strings.Contains(got, "ping") {
+		t.Errorf("TCP: %q", got)
+	}
+	s.deny(t, in, &mesh.Denied{})
+	if got := statusOf(t, live); got != 200 {
+		t.Errorf("let in again: %d", got)
 	}
 }

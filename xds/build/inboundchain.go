@@ -54,6 +54,7 @@ func (b chainBuilder) chains(t inboundTarget) []*listenerv3.FilterChain {
 func (b chainBuilder) mutual(t inboundTarget, alpn []string) *listenerv3.FilterChain {
 	c := t.chain(transportTLS, true)
 	c.FilterChainMatch.ApplicationProtocols = alpn
+	c.Filters = append([]*listenerv3.Filter{noteIssuer()}, c.Filters...)
 	c.TransportSocket = b.tls
 	c.TransportSocketConnectTimeout = durationpb.New(handshakeTimeout)
 	return c
