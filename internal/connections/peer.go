@@ -5,6 +5,8 @@ import "time"
 const (
 	// maxPeers are the certificates known at a time.
 	maxPeers = 16 << 10
+	// maxCutPeers more are known of those that are cut off.
+	maxCutPeers = 4 << 10
 	// sightAgain is after how long a certificate is told of again.
 	sightAgain = 10 * time.Minute
 	// maxSightings wait to be taken; what comes above is told of with a later record.
@@ -25,15 +27,18 @@ func (t *Table) peerOf(n name) (*peer, error) {
 	if p := t.peers[n]; p != nil {
 		return p, nil
 	}
-	if len(t.peers) >= maxPeers {
+	cut, room := t.verdict.cuts(n), maxPeers
+	if cut {
+		room += maxCutPeers
+	}
+	if len(t.peers) >= room {
 		return nil, nil
 	}
 	notBefore, notAfter, err := n.life()
 	if err != nil {
 		return nil, err
 	}
-	p := &peer{name: n, notBefore: notBefore, notAfter: notAfter}
-	p.cut = t.verdict.cuts(n)
+	p := &peer{name: n, notBefore: notBefore, notAfter: notAfter, cut: cut}
 	t.peers[n] = p
 	return p, nil
 }

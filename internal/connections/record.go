@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -58,7 +59,7 @@ func parseRecord(inbound bool, c *logv3.AccessLogCommon) (record, bool, error) {
 	tags := c.GetCustomTags()
 	r := record{name: name{
 		inbound: inbound, uri: value(tags, tagURI), issuer: value(tags, tagIssuer),
-		fingerprint: value(tags, tagFingerprint), serial: value(tags, tagSerial),
+		fingerprint: value(tags, tagFingerprint), serial: strings.TrimLeft(value(tags, tagSerial), "0"), // Envoy writes whole bytes
 		start: value(tags, tagStart), until: value(tags, tagEnd),
 	}, ended: c.GetAccessLogType() == logv3.AccessLogType_TcpConnectionEnd}
 	if r.uri == "" && r.issuer == "" && r.fingerprint == "" {

@@ -74,6 +74,11 @@ func TestRecords(t *testing.T) {
 			t.Errorf("%s: %s %s, want %s", c.name, got.local, got.remote, c.want)
 		}
 	}
+	padded := logged()
+	padded.CustomTags["peer_serial"] = "0bec"
+	if got, _, _ := parseRecord(true, padded); got.serial != "bec" {
+		t.Errorf("the serial 0bec is read as %q", got.serial)
+	}
 	got, _, _ := parseRecord(true, logged())
 	want := name{inbound: true, uri: aliceID, issuer: "CN=issuer", fingerprint: "ab12", start: "2026-11-21T14:04:38.000Z", until: "2026-11-21T15:04:38.000Z"}
 	if got.number != 12 || got.ended || got.name != want {

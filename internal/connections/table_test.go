@@ -312,6 +312,13 @@ func TestTheTableIsBounded(t *testing.T) {
 		if sightings, _ := table.Sightings(); peersIn(table) > maxPeers || len(sightings) != maxSightings {
 			t.Errorf("%d peers, %d sightings", peersIn(table), len(sightings))
 		}
+		carol := met(k, "spiffe://td/carol", 60001)
+		carol.number = 1 << 40
+		table.Apply(Orders{Revision: 2, Identities: []string{"spiffe://td/carol"}})
+		table.observe([]record{carol})
+		if after(table, 2*settle); k.has(carol.pair) {
+			t.Error("a cut-off certificate above the number of those that are known goes on")
+		}
 		after(table, sightAgain+Period)
 		k.closeAll()
 		if after(table, sightAgain+2*Period); peersIn(table) > 0 {
