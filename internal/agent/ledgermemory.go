@@ -44,11 +44,11 @@ type ledgerMemory struct {
 	changed chan struct{}         // closed when there is a fork
 }
 
-// shownProof is one that came on a stream of which the first report said a size of
-// atLeast: no honest answer on it is smaller.
+// shownProof is one that answers a report of a ledger of so many entries, nil where
+// the answer has none.
 type shownProof struct {
-	proof   *ensignv1.LedgerProof
-	atLeast uint64
+	proof *ensignv1.LedgerProof
+	told  uint64
 }
 
 // openMemory reads what an earlier agent of this folder remembered. A file that is
@@ -91,12 +91,9 @@ func parseMemory(text []byte) (memory, *torchwood.Checkpoint, error) {
 }
 
 // offer hands a proof over to run.
-func (m *ledgerMemory) offer(ctx context.Context, proof *ensignv1.LedgerProof, atLeast uint64) {
-	if proof == nil {
-		return
-	}
+func (m *ledgerMemory) offer(ctx context.Context, proof *ensignv1.LedgerProof, told uint64) {
 	select {
-	case m.shown <- shownProof{proof, atLeast}:
+	case m.shown <- shownProof{proof, told}:
 	case <-ctx.Done():
 	}
 }

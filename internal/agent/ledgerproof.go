@@ -46,8 +46,11 @@ func judge(newest *torchwood.Checkpoint, key string, shown shownProof) (*torchwo
 	if len(proof.GetNote()) > maxNote || len(proof.GetConsistency()) > maxProof {
 		return nil, verdict{proofInvalid, fmt.Sprintf("a note of %d bytes with %d hashes: at most %d and %d are taken", len(proof.GetNote()), len(proof.GetConsistency()), maxNote, maxProof)}
 	}
+	if proof == nil && newest != nil {
+		return nil, verdict{proofInvalid, fmt.Sprintf("none is shown, and the ledger had %d entries", newest.N)}
+	}
 	if proof.GetNote() == "" {
-		if newest == nil || shown.atLeast == 0 {
+		if newest == nil || shown.told == 0 {
 			return nil, verdict{proofUnproven, "the ledger is empty"}
 		}
 		return nil, verdict{proofFork, fmt.Sprintf("the ledger is empty, and had %d entries", newest.N)}
@@ -71,14 +74,14 @@ func compare(old, next torchwood.Checkpoint, shown shownProof) verdict {
 		return verdict{result: proofSame}
 	case next.N == old.N:
 		return verdict{proofFork, fmt.Sprintf("the first %d entries had the root %s and have another", old.N, old.Hash)}
-	case next.N < old.N && uint64(next.N) < shown.atLeast:
+	case next.N < old.N && uint64(next.N) < shown.told:
 		return verdict{proofFork, fmt.Sprintf("the ledger was rolled back: it has %d entries, and had %d", next.N, old.N)}
 	case next.N < old.N:
 		return verdict{proofUnproven, fmt.Sprintf("it is of %d entries, and %d are remembered since", next.N, old.N)}
-	case shown.proof.GetFrom() < shown.atLeast:
-		return verdict{proofInvalid, fmt.Sprintf("it is proven to grow from %d entries, and we told of %d or more", shown.proof.GetFrom(), shown.atLeast)}
-	case shown.proof.GetFrom() != uint64(old.N):
-		return verdict{proofUnproven, fmt.Sprintf("it is proven from %d entries, and %d are remembered since", shown.proof.GetFrom(), old.N)}
+	case shown.proof.GetFrom() != shown.told:
+		return verdict{proofInvalid, fmt.Sprintf("it is proven to grow from %d entries, and we told of %d", shown.proof.GetFrom(), shown.told)}
+	case shown.told != uint64(old.N):
+		return verdict{proofUnproven, fmt.Sprintf("it is proven from %d entries, and %d are remembered since", shown.told, old.N)}
 	}
 	if err := consistent(shown.proof, old, next); err != nil {
 		return verdict{proofFork, fmt.Sprintf("the ledger of %d entries does not hold the %d that it had (root %s): %v", next.N, old.N, old.Hash, err)}

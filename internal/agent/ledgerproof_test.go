@@ -108,13 +108,13 @@ func TestAProofIsJudged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		proof   *ensignv1.LedgerProof
-		atLeast uint64
-		want    proofResult
+		proof *ensignv1.LedgerProof
+		told  uint64
+		want  proofResult
 	}{
 		"grown":                               {log.at(12, 8), 8, proofGrown},
 		"the same":                            {log.at(8, 8), 8, proofSame},
-		"an answer to an earlier report":      {log.at(12, 6), 5, proofUnproven},
+		"an answer to an earlier report":      {log.at(12, 5), 5, proofUnproven},
 		"an answer from before":               {log.at(6, 5), 5, proofUnproven},
 		"no proof from what was told":         {log.at(12, 0), 5, proofInvalid},
 		"rolled back":                         {log.at(6, 8), 8, proofFork},
@@ -128,14 +128,20 @@ func TestAProofIsJudged(t *testing.T) {
 		"changed after it was signed":         {unsigned, 8, proofInvalid},
 		"a note that is too long":             {long, 8, proofInvalid},
 		"a proof that is too long":            {many, 8, proofInvalid},
-		"grown, of a stream that told less":   {log.at(12, 8), 3, proofGrown},
+		"grown from another size than told":   {log.at(12, 8), 3, proofInvalid},
+		"a fork proven from another size":     {forked.at(12, 9), 8, proofInvalid},
+		"a fork proven from an earlier size":  {forked.at(12, 6), 8, proofInvalid},
+		"nothing":                             {nil, 8, proofInvalid},
 		"signed by the key, and not by it":    {&ensignv1.LedgerProof{Note: foreign.at(12, 8).Note, VerifierKey: log.key, From: 8}, 8, proofInvalid},
 		"the right note under another's name": {&ensignv1.LedgerProof{Note: log.at(12, 8).Note, VerifierKey: foreign.key, From: 8}, 8, proofFork},
 	} {
-		next, v := judge(kept, log.key, shownProof{c.proof, c.atLeast})
+		next, v := judge(kept, log.key, shownProof{c.proof, c.told})
 		if v.result != c.want || (v.result == proofGrown && next.N != 12) || (v.why == "") != (c.want == proofGrown || c.want == proofSame) {
 			t.Errorf("%s: %+v, want %s", name, v, c.want)
 		}
+	}
+	if _, v := judge(nil, "", shownProof{}); v.result != proofUnproven {
+		t.Errorf("nothing before the first: %+v", v)
 	}
 	if next, v := judge(nil, "", shownProof{log.at(8, 0), 0}); v.result != proofGrown || next.N != 8 {
 		t.Errorf("the first: %+v", v)
@@ -179,12 +185,12 @@ func FuzzLedgerProof(f *testing.F) {
 	good := log.at(12, 8)
 	f.Add(good.Note, good.VerifierKey, good.From, good.Consistency[0], uint64(8))
 	f.Add("", good.VerifierKey, uint64(0), []byte{}, uint64(0))
-	f.Fuzz(func(t *testing.T, note, key string, from uint64, hash []byte, atLeast uint64) {
+	f.Fuzz(func(t *testing.T, note, key string, from uint64, hash []byte, told uint64) {
 		proof := &ensignv1.LedgerProof{Note: note, VerifierKey: key, From: from, Consistency: append([][]byte{hash}, good.Consistency[1:]...)}
-		if next, v := judge(kept, log.key, shownProof{proof, atLeast}); v.result == proofGrown && (next.N <= kept.N || key != log.key) {
+		if next, v := judge(kept, log.key, shownProof{proof, told}); v.result == proofGrown && (next.N <= kept.N || key != log.key) {
 			t.Errorf("%+v", next)
 		}
-		judge(nil, "", shownProof{proof, atLeast})
+		judge(nil, "", shownProof{proof, told})
 		if _, _, err := parseMemory([]byte(note)); err == nil {
 			t.Errorf("%q is a memory", note)
 		}

@@ -99,15 +99,39 @@ func (r *reporter) session(ctx context.Context, last *sds.SVID) (*session, error
 // and gRPC takes one writer at a time.
 type uplink struct {
 	stream ensignv1.AgentService_ConnectClient
-	// atLeast is the size of the ledger that the stream's reports begin from.
-	atLeast uint64
-	mu      sync.Mutex // held while a message is written
+
+	mu   sync.Mutex // held while a message is written; guards told
+	told []told     // the reports that are not answered, oldest first
 }
+
+// maxTold bounds what is remembered of reports that nobody answers.
+const maxTold = 64
+
+// told is what size of the ledger a report told of.
+type told struct{ sequence, size uint64 }
 
 func (u *uplink) send(message *ensignv1.ConnectRequest) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if report := message.GetReport(); report != nil {
+		u.told = append(u.told, told{report.GetSequence(), report.GetLedger().GetSize()})
+		u.told = u.told[max(0, len(u.told)-maxTold):]
+	}
 	return u.stream.Send(message)
+}
+
+// answered is the size that the report of a sequence told of; false if there is no
+// such report, or it was answered before.
+func (u *uplink) answered(sequence uint64) (size uint64, ok bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i, t := range u.told {
+		if t.sequence == sequence {
+			u.told = u.told[i+1:]
+			return t.size, true
+		}
+	}
+	return 0, false
 }
 
 // connect reports by one stream until it ends. last is the SVID there was before.
@@ -125,8 +149,7 @@ func (r *reporter) connect(ctx context.Context, last *sds.SVID) error {
 	if err != nil {
 		return fmt.Errorf("opening report stream: %w", err)
 	}
-	seen, _ := r.memory.seen()
-	link := &uplink{stream: stream, atLeast: seen.GetSize()}
+	link := &uplink{stream: stream}
 	stored, failed := make(chan uint64), make(chan error, 1)
 	// Both end with this stream, so that its last words never come after the first
 	// ones of the next.
@@ -160,7 +183,9 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 		case *ensignv1.ConnectResponse_Stored:
 			r.metrics.reports.WithLabelValues("stored").Inc()
 			known()
-			r.memory.offer(ctx, message.Stored.GetLedger(), link.atLeast)
+			if size, ok := link.answered(message.Stored.GetSequence()); ok {
+				r.memory.offer(ctx, message.Stored.GetLedger(), size)
+			}
 			select {
 			case stored <- message.Stored.GetSequence():
 			case <-ctx.Done():
