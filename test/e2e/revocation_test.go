@@ -128,11 +128,11 @@ func neighboursUnharmed(t *testing.T, l *lab.Lab, before lab.Zero, reports []loa
 	}
 }
 
-// back waits until a robbed pod works with another key. An agent whose keys are
-// revoked one after the other waits longer each time.
+// back waits until a robbed pod works with another key.
 func back(t *testing.T, l *lab.Lab, victim, stolen string) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); serials(t, l)["shop/"+victim] == stolen; time.Sleep(50 * time.Millisecond) {
+	name := l.Pod(victim).Namespace + "/" + victim
+	for deadline := time.Now().Add(time.Minute); serials(t, l)[name] == stolen; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s still uses the stolen key", victim)
 		}
@@ -290,8 +290,12 @@ func TestQuarantineAndRelease(t *testing.T) {
 // Wherever ensignd dies after the act was answered, the act is in force afterwards.
 func TestAnActSurvivesEveryCrash(t *testing.T) {
 	l := mesh(t)
-	for _, after := range []time.Duration{0, time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond, 200 * time.Millisecond} {
-		thief, held := robbed(t, l, "courier")
+	// Another victim each time: an agent whose new keys are revoked again and again
+	// asks for the next one later and later.
+	for victim, after := range map[string]time.Duration{
+		"reader": 0, "mover-a": time.Millisecond, "mover-b": 5 * time.Millisecond, "impostor": 30 * time.Millisecond, "reviews-v1": 200 * time.Millisecond,
+	} {
+		thief, held := robbed(t, l, victim)
 		serial := thief.Cert.Leaf.SerialNumber.Text(16)
 		done := make(chan lab.Result, 1)
 		go func() { done <- l.Ensign(t.Context(), "revoke", "--serial", serial, "--reason", "crash drill") }()
@@ -325,7 +329,7 @@ func TestAnActSurvivesEveryCrash(t *testing.T) {
 			}
 		}
 		cancel()
-		back(t, l, "courier", serial)
+		back(t, l, victim, serial)
 	}
 	ledgerHolds(t, l)
 }
