@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -18,11 +19,7 @@ type stored struct {
 
 // ReadHashes implements tlog.HashReader, with one query for all.
 func (s stored) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
-	asked, err := json.Marshal(indexes)
-	if err != nil {
-		return nil, fmt.Errorf("asking for hashes: %w", err)
-	}
-	found, err := s.hashes(`SELECT idx, hash FROM json_each(?) CROSS JOIN hashes ON idx = value`, string(asked))
+	found, err := s.hashesAt(indexes)
 	if err != nil {
 		return nil, err
 	}
@@ -35,6 +32,15 @@ func (s stored) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 		hashes[i] = hash
 	}
 	return hashes, nil
+}
+
+// hashesAt are the hashes at some indexes, as far as they are there.
+func (s stored) hashesAt(indexes []int64) (map[int64]tlog.Hash, error) {
+	asked, err := json.Marshal(indexes)
+	if err != nil {
+		return nil, fmt.Errorf("asking for hashes: %w", err)
+	}
+	return s.hashes(`SELECT idx, hash FROM json_each(?) CROSS JOIN hashes ON idx = value`, string(asked))
 }
 
 // hashes takes all rows of a query for index and hash, but for hashes that are not whole.
@@ -72,8 +78,16 @@ func (s stored) check(records []Record) error {
 	if last-first == uint64(len(records)-1) {
 		return s.checkRun(records)
 	}
-	for _, r := range records {
-		if err := s.checkRun([]Record{r}); err != nil {
+	for some := range slices.Chunk(records, page) {
+		indexes := make([]int64, len(some))
+		for i, r := range some {
+			indexes[i] = leaf(r)
+		}
+		hashes, err := s.hashesAt(indexes)
+		if err != nil {
+			return err
+		}
+		if err := hashed(some, hashes); err != nil {
 			return err
 		}
 	}
@@ -87,6 +101,11 @@ func (s stored) checkRun(records []Record) error {
 	if err != nil {
 		return err
 	}
+	return hashed(records, hashes)
+}
+
+// hashed is nil if each record is what its hash, among these, was made of.
+func hashed(records []Record, hashes map[int64]tlog.Hash) error {
 	for _, r := range records {
 		if hash, ok := hashes[leaf(r)]; !ok || hash != tlog.RecordHash(r.Data) {
 			return damagef("entry %d is not what was hashed", r.Index)
