@@ -37,8 +37,8 @@ func (r *Register) Do(ctx context.Context, actor string, v Verb, t Target, reaso
 
 // possible is nil if there is somebody to hit. The caller has the turn.
 func (r *Register) possible(ctx context.Context, a Act) error {
-	if a.Verb == Revoke && a.Target.Kind != Serial && a.Target.Kind != IssuerSerial {
-		return nil // tokens, if nothing else
+	if a.Verb == Quarantine || a.Verb == Revoke && a.Target.Kind != Serial && a.Target.Kind != IssuerSerial {
+		return nil // tokens, if nothing else: the ledger, which may be large, is not read for that
 	}
 	f, err := r.read(ctx, time.Now(), a)
 	if err != nil {
@@ -50,8 +50,6 @@ func (r *Register) possible(ctx context.Context, a Act) error {
 // somebody is nil if an act among the facts has anybody to hit.
 func (f *facts) somebody(a Act) error {
 	switch {
-	case a.Verb == Quarantine:
-		return nil
 	case a.Verb == Release:
 		id := a.Target.account(f.td)
 		for _, last := range slices.Backward(f.acts) {
