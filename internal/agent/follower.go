@@ -74,8 +74,9 @@ func (f *follower) take(cutOff *ensignv1.CutOff) {
 		f.newest = cutOff
 	}
 	f.mu.Unlock()
-	if same {
-		return // as every new stream begins
+	if same { // as every new stream begins
+		f.list(before, cutOff)
+		return
 	}
 	if before.GetRevision() > cutOff.GetRevision() {
 		f.logger.Warn("the control plane counts revocations from a lower number than before: its ledger may have been rolled back, and who was cut off is let in again; ledger.checkpoint tells",
@@ -84,13 +85,20 @@ func (f *follower) take(cutOff *ensignv1.CutOff) {
 	f.logger.Info("cut off taken", "revision", cutOff.GetRevision(), "certificates", len(cutOff.GetCertificates()),
 		"identities", len(cutOff.GetIdentities()), "issuers", len(cutOff.GetIssuers()), "crls", len(cutOff.GetCrls()), "crl_revision", cutOff.GetCrlRevision())
 	f.live.Apply(orders(cutOff))
-	if before == nil || before.GetCrlRevision() != cutOff.GetCrlRevision() || !sameCRLs(before, cutOff) {
-		f.secrets.SetCRLs(cutOff.GetCrlRevision(), cutOff.GetCrls())
-	}
+	f.list(before, cutOff)
 	f.metrics.wants(cutOff)
 	select {
 	case f.taken <- struct{}{}:
 	default:
+	}
+}
+
+// list gives Envoy the CRLs if they are others than before, or were left out: the
+// doubt may have been a clock's.
+func (f *follower) list(before, cutOff *ensignv1.CutOff) {
+	acknowledged, _ := f.secrets.Acknowledged()
+	if before == nil || acknowledged.CRLError != "" || before.GetCrlRevision() != cutOff.GetCrlRevision() || !sameCRLs(before, cutOff) {
+		f.secrets.SetCRLs(cutOff.GetCrlRevision(), cutOff.GetCrls())
 	}
 }
 
