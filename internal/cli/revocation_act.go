@@ -50,6 +50,10 @@ func (c *cutOff) run(cmd *cobra.Command, g *globals) error {
 			return printPlan(p, planOf(answer.Plan))
 		}
 		done := cutOffDone{Act: actOf(answer.Act), Revision: answer.Revision}
+		warn := func(text string) { fmt.Fprintf(cmd.ErrOrStderr(), "ensign: warning: %s\n", text) }
+		if done.Act.LiveSVID == 0 && done.Act.Verb != "release" {
+			warn("no live SVID is cut off by this that was not before: is " + printable(done.Act.Value) + " what you meant? see `ensign identity list`")
+		}
 		if c.wait == 0 {
 			return printDone(p, done)
 		}
@@ -58,6 +62,9 @@ func (c *cutOff) run(cmd *cobra.Command, g *globals) error {
 		waiting := waiting{admin: admin, revision: answer.Revision, limit: c.wait, progress: cmd.ErrOrStderr()}
 		last, verdict := waiting.run(ctx)
 		done.Obedience = &last
+		for _, text := range last.caveats() {
+			warn(text)
+		}
 		if err := printDone(p, done); err != nil {
 			return err
 		}

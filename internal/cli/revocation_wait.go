@@ -59,6 +59,21 @@ func (o obedience) String() string {
 		of(o.DenyAcked, o.Proxies), of(o.CRLAcked, o.Proxies), of(o.CutAcked, o.Proxies), o.Open)
 }
 
+// caveats are what "everybody obeys" does not say.
+func (o obedience) caveats() []string {
+	var told []string
+	if o.Proxies == 0 {
+		told = append(told, "no proxy is connected or has a live SVID, so there was nobody to wait for")
+	}
+	if o.Done && o.CRLAcked < o.Proxies-min(o.Proxies, uint32(len(o.Unverifiable))) {
+		told = append(told, "CRLs are not in force at all proxies, so clients there may still take what is cut off for a server: see `ensign revocation list`")
+	}
+	if len(o.Unverifiable) > 0 {
+		told = append(told, "nobody reports of the connections of "+printable(strings.Join(o.Unverifiable, ", "))+": whom they call refuses them")
+	}
+	return told
+}
+
 // String names the laggard, and what is missing.
 func (l laggard) String() string {
 	return printable(fmt.Sprintf("%s (%s)", l.Name, strings.Join(l.Missing, ", ")))

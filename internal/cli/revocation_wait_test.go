@@ -117,3 +117,22 @@ func TestWaiting(t *testing.T) {
 		})
 	}
 }
+
+// TestCaveats: success is no more than what was seen.
+func TestCaveats(t *testing.T) {
+	for name, c := range map[string]struct {
+		seen obedience
+		want string
+	}{
+		"all obey":        {obedience{Done: true, Proxies: 2, CRLAcked: 2}, ""},
+		"nobody is there": {obedience{Done: true}, "nobody to wait for"},
+		"no CRL":          {obedience{Done: true, Proxies: 2}, "CRLs are not in force"},
+		"no agent":        {obedience{Done: true, Proxies: 2, CRLAcked: 1, Unverifiable: []string{"shop/old-1"}}, "shop/old-1"},
+		"not done anyway": {obedience{Proxies: 2}, ""},
+	} {
+		got := strings.Join(c.seen.caveats(), "; ")
+		if (c.want == "") != (got == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
