@@ -48,6 +48,21 @@ func (l *Ledger) Roots(ctx context.Context) ([]ca.Entry, error) {
 	return roots, nil
 }
 
+// maxEnding is more SVIDs than one identity gets within a second.
+const maxEnding = 1000
+
+const ending = `SELECT idx, data FROM entries INDEXED BY entries_identity WHERE kind = 'svid' AND spiffe_id = ? AND not_after = ? ORDER BY idx LIMIT ?`
+
+// Ending returns the SVIDs of an identity that end at a time (whole seconds), oldest
+// first: few, however many it ever had.
+func (l *Ledger) Ending(ctx context.Context, spiffeID string, notAfter time.Time) ([]Record, error) {
+	found, err := query(ctx, l.db.Reader, ending, spiffeID, notAfter.Unix(), maxEnding)
+	if err != nil {
+		return nil, fmt.Errorf("finding SVIDs by their end: %w", err)
+	}
+	return found, nil
+}
+
 // Find returns the newest entries that match, in the order in which they were made.
 func (l *Ledger) Find(ctx context.Context, q Query) ([]Record, error) {
 	text, args := findByTime, []any{}

@@ -182,3 +182,24 @@ func TestRead(t *testing.T) {
 		}
 	}
 }
+
+func TestEnding(t *testing.T) {
+	l := history(t)
+	end := start.Add(5 * time.Hour) // of the three that were issued two hours before
+	id := svid(0).SPIFFEID
+	found, err := l.Ending(t.Context(), id, end.Add(300*time.Millisecond))
+	if got := serials(t, found, err); got != "9:9" {
+		t.Errorf("got %q", got)
+	}
+	for name, c := range map[string]struct {
+		id  string
+		end time.Time
+	}{
+		"a second later": {id, end.Add(time.Second)}, "of nobody": {id + "x", end}, "an hour that never was": {id, time.Time{}},
+	} {
+		found, err := l.Ending(t.Context(), c.id, c.end)
+		if got := serials(t, found, err); got != "" {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}

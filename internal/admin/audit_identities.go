@@ -104,12 +104,9 @@ func (r record) Holds(ctx context.Context, serialOrFingerprint string) (bool, er
 	return err == nil, err
 }
 
-// issuedLimit is more SVIDs than one identity gets while a sighting counts.
-const issuedLimit = 100_000
-
 // Issued implements inventory.Record.
 func (r record) Issued(ctx context.Context, spiffeID, issuerSubject string, notBefore, notAfter time.Time) (bool, error) {
-	records, err := r.ledger.Find(ctx, ledger.Query{Kind: ca.KindSVID, SPIFFEID: spiffeID, Since: notBefore, Limit: issuedLimit})
+	records, err := r.ledger.Ending(ctx, spiffeID, notAfter)
 	if err != nil {
 		return false, err
 	}

@@ -40,6 +40,7 @@ type Ledger interface {
 	Read(ctx context.Context, from, limit uint64) iter.Seq2[ledger.Record, error]
 	Lookup(ctx context.Context, serialOrFingerprint string) (ledger.Record, error)
 	Find(ctx context.Context, q ledger.Query) ([]ledger.Record, error)
+	Ending(ctx context.Context, spiffeID string, notAfter time.Time) ([]ledger.Record, error)
 	Tallies(ctx context.Context, now time.Time) ([]ledger.Tally, error)
 }
 
