@@ -11,6 +11,9 @@ import (
 const (
 	// recheck is after how long a connection that is still open is tried again.
 	recheck = 100 * time.Millisecond
+	// recheckEach is by how much later for each that is open, so that looking takes
+	// a part of the time only.
+	recheckEach = 100 * time.Microsecond
 	// maxError is the longest State.Error, in bytes.
 	maxError = 1 << 10
 )
@@ -184,9 +187,10 @@ func (t *Table) next(now time.Time) time.Time {
 			due = at
 		}
 	}
+	again := now.Add(max(recheck, time.Duration(len(t.cutting))*recheckEach))
 	for c := range t.cutting {
 		if c.tried {
-			by(now.Add(recheck))
+			by(again)
 		} else {
 			by(c.since.Add(settle))
 		}
