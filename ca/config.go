@@ -39,6 +39,11 @@ type Config struct {
 	// either. Nil: none is.
 	Revoked func(issuerSerial string) bool
 
+	// RevokedKey says whether a key (see [Entry].Key) was that of a certificate which is
+	// revoked: who stole it must not get another by its owner's doing. It is called as
+	// Revoked is. Nil: none was.
+	RevokedKey func(key string) bool
+
 	// Observe is told how long each stage of each issuance took.
 	Observe func(stage Stage, took time.Duration)
 	// Logger hears of issuers. Nil is silence.
@@ -95,6 +100,9 @@ func (c Config) validated() (Config, error) {
 	}
 	if c.Revoked == nil {
 		c.Revoked = func(string) bool { return false }
+	}
+	if c.RevokedKey == nil {
+		c.RevokedKey = func(string) bool { return false }
 	}
 	if c.Observe == nil {
 		c.Observe = func(Stage, time.Duration) {}

@@ -114,6 +114,9 @@ func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
 		return Issued{}, err
 	}
 	defer done()
+	if s.cfg.RevokedKey(hexSum(who.spki)) {
+		return Issued{}, fmt.Errorf("%w: the key of this request was that of a certificate which is revoked: make a new one", identity.ErrRevoked)
+	}
 	return s.issue(ctx, s.current.Load(), who, r.Lifetime, func(i Issued, now time.Time) Entry {
 		return svidEntry(i.Leaf, i.Issuers[0], r, now)
 	})

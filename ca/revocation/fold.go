@@ -74,7 +74,7 @@ func (f *facts) inForce(a Act, hits int, now time.Time) bool {
 func certificate(h hit, a Act) Certificate {
 	e := h.Entry
 	return Certificate{
-		Fingerprint: e.Certificate, Serial: e.Serial, SPIFFEID: e.SPIFFEID,
+		Fingerprint: e.Certificate, Serial: e.Serial, Key: e.Key, SPIFFEID: e.SPIFFEID,
 		Pod: podOf(e), PodUID: e.PodUID,
 		IssuerSerial: e.IssuerSerial, IssuerSubject: e.IssuerSubject,
 		IssuedAt: e.Time.UTC(), NotBefore: e.NotBefore.UTC(), NotAfter: e.NotAfter.UTC(),

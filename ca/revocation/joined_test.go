@@ -55,7 +55,7 @@ func join(t testing.TB) *joined {
 		t.Fatal(err)
 	}
 	j.service = catest.NewMesh(t, func(c *ca.Config) {
-		c.Ledger, c.Admit, c.Revoked = j.ledger, j.Admit, j.RevokedIssuer
+		c.Ledger, c.Admit, c.Revoked, c.RevokedKey = j.ledger, j.Admit, j.RevokedIssuer, j.RevokedKey
 		c.Introduce = func(ctx context.Context, cert *x509.Certificate) error { return j.crls.Introduce(ctx, cert) }
 	}).Service
 	if j.crls, err = revocation.OpenCRLs(ctx, revocation.CRLConfig{Dir: filepath.Join(dir, "crls"), Register: j.Register, Ledger: j.ledger, Signer: j.service, Registerer: j.metrics}); err != nil {
@@ -154,6 +154,29 @@ func TestWithTheRealCAAndLedger(t *testing.T) {
 	}
 	if end := gauge(t, j.metrics, "ensign_crl_next_update_timestamp_seconds"); end != float64(fresh.Issuers[0].NotAfter.Add(ca.CRLOverlap).Unix()) {
 		t.Errorf("CRLs end at %v", end)
+	}
+}
+
+// TestARevokedKeyGetsNoCertificate: who stole it would have the new one as well, since
+// certificates are no secret.
+func TestARevokedKeyGetsNoCertificate(t *testing.T) {
+	j := join(t)
+	csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
+	r := ca.Request{Caller: caller("reviews"), CSR: csr}
+	first, err := j.service.Issue(t.Context(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := j.service.Issue(t.Context(), r); err != nil {
+		t.Errorf("a key is used again: %v", err)
+	}
+	j.do(t, revocation.Revoke, revocation.Serial, first.Leaf.SerialNumber.Text(16))
+	r.Caller = caller("reviews")
+	if _, err := j.service.Issue(t.Context(), r); !errors.Is(err, identity.ErrRevoked) {
+		t.Errorf("a revoked key is used again: %v", err)
+	}
+	if _, err := j.issue(t, r.Caller); err != nil {
+		t.Errorf("with a new key: %v", err)
 	}
 }
 

@@ -20,8 +20,10 @@ type List struct {
 // Certificate is one SVID that is cut off.
 type Certificate struct {
 	// Fingerprint is the SHA-256 of the DER; it and the serials are lower-case hex.
-	Fingerprint   string
-	Serial        string
+	Fingerprint string
+	Serial      string
+	// Key is the SHA-256 of its public key, as the ledger has it.
+	Key           string
 	SPIFFEID      string
 	Pod           string // NAMESPACE/NAME; "" if the proof was bound to an account only
 	PodUID        string

@@ -103,6 +103,11 @@ func (r *Register) RevokedIssuer(serial string) bool {
 	return r.state.Load().issuers[serial]
 }
 
+// RevokedKey says whether a key (SHA-256 of its SubjectPublicKeyInfo, lower-case hex) is
+// that of a revoked certificate that has not expired, so that it must get no other. The
+// answer holds until done if it is asked behind [Register.Admit].
+func (r *Register) RevokedKey(key string) bool { return r.state.Load().keys[key] }
+
 // Run drops from the list what has expired, and makes it again after a failure. It
 // returns ctx's error.
 func (r *Register) Run(ctx context.Context) error {

@@ -19,13 +19,15 @@ type verdicts struct {
 	accounts, pods map[string]Act
 	// revoked certificates by serial. One in quarantine only is none.
 	revoked map[string]Certificate
+	// keys of those, by their SHA-256.
+	keys    map[string]bool
 	issuers map[string]bool
 }
 
 func judge(td spiffeid.TrustDomain, l *List) *verdicts {
 	v := &verdicts{
 		list: l, quarantined: map[string]Act{}, accounts: map[string]Act{}, pods: map[string]Act{},
-		revoked: map[string]Certificate{}, issuers: map[string]bool{},
+		revoked: map[string]Certificate{}, keys: map[string]bool{}, issuers: map[string]bool{},
 	}
 	for _, a := range l.Acts {
 		switch {
@@ -41,6 +43,7 @@ func judge(td spiffeid.TrustDomain, l *List) *verdicts {
 	for _, c := range l.Certificates {
 		if !c.Quarantined {
 			v.revoked[c.Serial] = c
+			v.keys[c.Key] = true
 		}
 	}
 	for _, i := range l.Issuers {

@@ -92,7 +92,7 @@ func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) erro
 	a.issuing, err = ca.New(ctx, ca.Config{
 		TrustDomain: c.domain, Profile: c.profile, Upstream: root, Ledger: a.ledger,
 		Issuers: a.keys, LiveIssuers: a.ledger.LiveIssuers,
-		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer,
+		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer, RevokedKey: a.register.RevokedKey,
 		// The CA introduces nobody before run, when there are CRLs.
 		Introduce: func(ctx context.Context, issuer *x509.Certificate) error { return a.crls.Introduce(ctx, issuer) },
 		Observe:   a.metrics.ObserveStage, Logger: log,
