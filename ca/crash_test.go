@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,14 +61,25 @@ func (r *remains) start(ctx context.Context, d *doom) (*ca.Service, error) {
 type doom struct {
 	at    int
 	after bool
+	died  chan struct{}
+
+	mu    sync.Mutex // held while a step is taken
 	steps int
 	name  string
-	died  chan struct{}
+}
+
+// dead is the step at which it died, "" while it lives.
+func (d *doom) dead() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.name
 }
 
 func newDoom(at int, after bool) *doom { return &doom{at: at, after: after, died: make(chan struct{})} }
 
 func (d *doom) step(name string, act func() error) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.steps++
 	switch {
 	case d.name != "":
@@ -128,8 +140,8 @@ func (r *remains) live(t *testing.T, d *doom, until time.Time) *ca.Service {
 	go service.Run(ctx)
 	csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
 	synctest.Wait()
-	for time.Now().Before(until) && d.name == "" {
-		if _, err := issue(t, service, csr); err != nil && d.name == "" {
+	for time.Now().Before(until) && d.dead() == "" {
+		if _, err := issue(t, service, csr); err != nil && d.dead() == "" {
 			t.Errorf("at %s: %v", time.Now(), err)
 		}
 		select {
@@ -149,11 +161,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r, d, end := newRemains(t), newDoom(at, after), time.Now().Add(ca.DefaultIssuerLifetime*6/5)
 				r.live(t, d, end)
-				alive = d.name == ""
-				seen[d.name] = true
+				alive = d.dead() == ""
+				seen[d.dead()] = true
 				survivor := r.live(t, newDoom(0, false), end.Add(ca.DefaultIssuerLifetime/5))
 				if r.check(t, survivor); t.Failed() {
-					t.Errorf("died at step %d (%s), after it: %v", at, d.name, after)
+					t.Errorf("died at step %d (%s), after it: %v", at, d.dead(), after)
 					alive = true
 				}
 			})

@@ -81,7 +81,8 @@ func (s *Source) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if refusals++; !refused {
+		// One that was good for a while does not count with those before it.
+		if refusals++; !refused || time.Since(svid.Received) > 2*refusedCap {
 			refusals = 0
 		}
 	}
