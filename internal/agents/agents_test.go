@@ -89,7 +89,7 @@ func serve(t *testing.T, store *shelf) (*agents.Registry, ensignv1.AgentServiceC
 }
 
 // run runs the service behind an interceptor that names the caller.
-func run(t *testing.T, c agents.Config) ensignv1.AgentServiceClient {
+func run(t testing.TB, c agents.Config) ensignv1.AgentServiceClient {
 	t.Helper()
 	caller := identity.Caller{Account: identity.ServiceAccount{TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop", Name: "web"}}
 	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
