@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -153,20 +152,6 @@ func slice(s *corev1.Service, pods []*Pod) *discoveryv1.EndpointSlice {
 		}
 	}
 	return out
-}
-
-// tail is the end of a file, for messages.
-func tail(path string, n int64) string {
-	f, err := os.Open(path)
-	if err != nil {
-		return err.Error()
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > n {
-		_, _ = f.Seek(-n, io.SeekEnd)
-	}
-	data, _ := io.ReadAll(f)
-	return string(data)
 }
 
 func sortedPods(pods map[string]*Pod) []*Pod {

@@ -128,22 +128,6 @@ func (c *ThiefTCP) Echo() error {
 	return err
 }
 
-// Ended waits until the other side ends the connection, and answers when that was.
-func (c *ThiefTCP) Ended(wait time.Duration) (time.Time, error) {
-	if err := c.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
-		return time.Time{}, err
-	}
-	_, err := c.lines.ReadByte()
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() {
-		return time.Time{}, fmt.Errorf("still open after %s", wait)
-	}
-	if err == nil {
-		return time.Time{}, errors.New("the echo spoke by itself")
-	}
-	return time.Now(), nil
-}
-
 // Close ends the connection.
 func (c *ThiefTCP) Close() error { return c.conn.Close() }
 

@@ -72,9 +72,6 @@ func NewReader(file io.Reader) (*Reader, error) {
 // Header is what the file says about itself.
 func (r *Reader) Header() Header { return r.header }
 
-// Bytes is how much of the file has been read.
-func (r *Reader) Bytes() uint64 { return r.bytes }
-
 // Next reads a line. It returns [io.EOF] behind the last checkpoint only: a file
 // that was cut short is a [*Problem].
 func (r *Reader) Next() (Line, error) {
