@@ -46,7 +46,7 @@ demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
 	@exec $(BIN)/demo -clean
 
 .PHONY: test
-test: tools envoy build bookshop ## every test, with the race detector
+test: tools envoy vault build bookshop ## every test, with the race detector
 	@deploy/tools/packages.sh gcc
 	@# The whole mesh last and by itself: it measures times, and needs the machine.
 	@export CGO_ENABLED=1 CI=true; status=0; \
@@ -75,3 +75,7 @@ tools: ## install the system packages that the lab needs (Debian, root)
 .PHONY: envoy
 envoy: ## fetch the pinned Envoy into the cache
 	@deploy/tools/envoy.sh
+
+.PHONY: vault
+vault: ## build the pinned Vault into the cache (ten minutes of a core, once)
+	@deploy/tools/vault.sh

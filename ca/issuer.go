@@ -42,7 +42,11 @@ func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life t
 	if err != nil {
 		return nil, err
 	}
-	chain, err := up.CertifyIssuer(ctx, IssuerRequest{Template: template, PublicKey: key.Public()})
+	csr, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{Subject: template.Subject}, key)
+	if err != nil {
+		return nil, fmt.Errorf("making signing request of the issuer: %w", err)
+	}
+	chain, err := up.CertifyIssuer(ctx, IssuerRequest{Template: template, PublicKey: key.Public(), CSR: csr})
 	if err != nil {
 		return nil, fmt.Errorf("certifying issuer: %w", err)
 	}

@@ -22,4 +22,7 @@ type IssuerRequest struct {
 	Template *x509.Certificate
 	// PublicKey is the issuer's; the private key is never sent.
 	PublicKey crypto.PublicKey
+	// CSR is a PKCS#10 request (DER) for the key and the template's subject. It
+	// shows upstreams that want it that the asker holds the key; it asks for nothing.
+	CSR []byte
 }

@@ -7,7 +7,6 @@ package need
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 )
 
@@ -30,11 +29,8 @@ func EnvoyPath() string {
 	if path := os.Getenv("ENSIGN_ENVOY"); path != "" {
 		return path
 	}
-	if dir, err := os.UserCacheDir(); err == nil {
-		path := filepath.Join(dir, "ensign", "envoy-"+EnvoyVersion, "envoy")
-		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
-			return path
-		}
+	if path := cached("envoy-"+EnvoyVersion, "envoy"); path != "" {
+		return path
 	}
 	path, _ := exec.LookPath("envoy")
 	return path

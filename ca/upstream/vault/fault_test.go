@@ -1,0 +1,154 @@
+package vault
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/internal/catest"
+	"github.com/ensign-mesh/ensign/ca/keystore"
+)
+
+// TestIssuanceOutlivesVaultsTroubles: whatever is wrong with Vault, asking for the
+// next issuer fails soon and says why, SVIDs are issued meanwhile and after, and
+// once Vault is well again the next issuer comes.
+func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
+	s := newSet(t)
+	p := newProxy(t, s.vault)
+	s.cfg.Address, s.cfg.CAFile, s.cfg.Timeout = p.address, "", 3*time.Second
+	service := s.service(t, s.open(t))
+	other := under(t, nil, nil)
+	stranger := under(t, &other, nil)
+	for _, c := range []struct {
+		name  string
+		begin func()
+		end   func()
+		want  error
+	}{
+		{"sealed", func() { s.vault.Seal(t) }, func() { s.vault.Unseal(t) }, ErrSealed},
+		{"gone", func() { s.vault.Kill(t) }, func() { s.vault.Run(t) }, ErrRefused}, // the proxy's 502
+		{"slow", func() { p.set(slow) }, nil, ErrUnreachable},
+		{"5xx", func() { p.set(broken(500)) }, nil, ErrRefused},
+		{"cut in mid-answer", func() { p.set(cut) }, nil, ErrUnreachable},
+		{"endless", func() { p.set(endless) }, nil, ErrAnswer},
+		{"not JSON", func() {
+			p.set(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { _, _ = w.Write([]byte("<html>")) })
+		}, nil, ErrUnreachable},
+		{"a wrong issuer returned", func() {
+			p.set(changed(t, func(data map[string]any) {
+				data["certificate"], data["ca_chain"] = pemOf(stranger.cert), []any{pemOf(other.cert)}
+			}))
+		}, nil, ErrAnswer},
+		{"an issuer of another trust domain", func() {
+			// Vault's own root would not sign it; this one does.
+			p.set(asked(t, func(body map[string]any) { body["permitted_uri_domains"] = "other.example" }))
+			write(t, s.tokens, s.vault.API.Token())
+		}, nil, ca.ErrMisissuance},
+		{"an issuer that may sign further CAs", func() {
+			p.set(asked(t, func(body map[string]any) { body["max_path_length"] = "-1" }))
+		}, nil, ca.ErrMisissuance},
+		{"an issuer with a name", func() {
+			p.set(asked(t, func(body map[string]any) { body["alt_names"] = "books.shop" }))
+		}, nil, ErrAnswer},
+		{"an issuer for longer", func() {
+			p.set(asked(t, func(body map[string]any) { body["ttl"] = "5000h" }))
+		}, nil, ca.ErrMisissuance},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.begin()
+			before := issue(t, service)
+			failed := make(chan error, 1)
+			start := time.Now()
+			go func() { failed <- service.Replace(t.Context()) }()
+			issue(t, service) // it waits for nobody
+			if err := <-failed; !errors.Is(err, c.want) {
+				t.Errorf("got %v, want %v", err, c.want)
+			} else {
+				t.Log(err)
+			}
+			if took := time.Since(start); took > 3*s.cfg.Timeout {
+				t.Errorf("it took %s to say so", took)
+			}
+			if after := issue(t, service); !after[1].Equal(before[1]) {
+				t.Error("the issuer was replaced")
+			}
+			p.set(nil)
+			if c.end != nil {
+				c.end()
+			}
+			if err := service.Replace(t.Context()); err != nil {
+				t.Fatalf("vault is well again: %v", err)
+			}
+			if after := issue(t, service); after[1].Equal(before[1]) {
+				t.Error("the issuer was not replaced")
+			}
+		})
+	}
+	if n := len(s.ledger.Entries(ca.KindIssuer)); n != 13 {
+		t.Errorf("the ledger holds %d issuers, want the first and one after each trouble", n)
+	}
+}
+
+// TestARestartWhileVaultIsAway: the kept issuer goes on.
+func TestARestartWhileVaultIsAway(t *testing.T) {
+	s := newSet(t)
+	keys, err := keystore.Open(filepath.Join(s.place.Dir, "keys"), keystore.NewKEK())
+	if err != nil {
+		t.Fatal(err)
+	}
+	profile, err := ca.NewProfile(ca.ProfileConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() *ca.Service {
+		service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: s.open(t),
+			Ledger: s.ledger, Issuers: keys, LiveIssuers: s.ledger.LiveIssuers})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return service
+	}
+	before := issue(t, start())
+	s.vault.Kill(t)
+	if after := issue(t, start()); !after[1].Equal(before[1]) {
+		t.Error("another issuer, without vault")
+	}
+}
+
+// TestTheVaultThatAnswersIsTheRightOne: it proves itself before it hears a token.
+func TestTheVaultThatAnswersIsTheRightOne(t *testing.T) {
+	s := newSet(t)
+	up := s.open(t)
+	s.cfg.CAFile = filepath.Join(t.TempDir(), "other.pem")
+	write(t, s.cfg.CAFile, pemOf(under(t, nil, nil).cert))
+	if _, err := s.client(t).issuerChain(t.Context()); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
+		t.Errorf("got %v", err)
+	}
+	s.cfg.CAFile = ""
+	if _, err := s.client(t).write(t.Context(), "ensign/issuer/ensign-1/sign-intermediate", nil); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
+		t.Errorf("got %v", err)
+	}
+	s.service(t, up)
+}
+
+// TestNothingOfTheEnvironmentCounts: a shell's VAULT_TOKEN is not ensignd's.
+func TestNothingOfTheEnvironmentCounts(t *testing.T) {
+	s := newSet(t)
+	t.Setenv("VAULT_TOKEN", s.vault.API.Token())
+	t.Setenv("VAULT_NAMESPACE", "elsewhere")
+	t.Setenv("VAULT_ADDR", "https://127.0.0.1:1")
+	s.service(t, s.open(t))
+	if err := os.WriteFile(s.tokens, []byte(s.vault.NewToken(t, "1h", "default")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	up := s.open(t)
+	request := newRequest(t)
+	if _, err := up.CertifyIssuer(t.Context(), request); !errors.Is(err, ErrDenied) {
+		t.Errorf("a token without rights: %v", err)
+	}
+}
