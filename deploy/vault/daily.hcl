@@ -13,6 +13,17 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
     "not_before_duration"   = ["600s"]
     "ttl"                   = ["@TTL@"]
   }
+  # From 1.21 on Vault compares lists item by item, so that one without items passes
+  # every list of allowed values: an empty string or list, white space, commas.
+  denied_parameters = {
+    "permitted_uri_domains" = @NOTHING@
+    "max_path_length" = @NOTHING@
+    "ttl" = @NOTHING@
+    "organization" = @NOTHING@
+    "common_name" = @NOTHING@
+    "not_before_duration" = @NOTHING@
+    "exclude_cn_from_sans" = @NOTHING@
+  }
   required_parameters = [
     "csr", "common_name", "organization", "exclude_cn_from_sans", "max_path_length",
     "permitted_uri_domains", "not_before_duration", "ttl",

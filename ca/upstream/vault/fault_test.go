@@ -43,11 +43,12 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 			p.set(changed(t, func(data map[string]any) {
 				data["certificate"], data["ca_chain"] = pemOf(stranger.cert), []any{pemOf(other.cert)}
 			}))
-		}, nil, ErrAnswer},
+		}, nil, ErrOtherRoot},
 		{"an issuer of another trust domain", func() {
-			// Vault's own root would not sign it; this one does.
-			p.set(asked(t, func(body map[string]any) { body["permitted_uri_domains"] = "other.example" }))
+			// The daily policy would deny it, and what follows.
 			write(t, s.tokens, s.vault.API.Token())
+			s.vault.Write(t, "auth/token/revoke", map[string]any{"token": s.daily})
+			p.set(asked(t, func(body map[string]any) { body["permitted_uri_domains"] = "other.example" }))
 		}, nil, ca.ErrMisissuance},
 		{"an issuer that may sign further CAs", func() {
 			p.set(asked(t, func(body map[string]any) { body["max_path_length"] = "-1" }))

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"testing"
@@ -56,6 +57,12 @@ func TestTheDailyPolicyAllowsIssuersOnly(t *testing.T) {
 	}
 	for field := range good {
 		wishes{"without " + field: {field, nil}}.check(t, client, path, good)
+		if field == "csr" {
+			continue // an engine's matter
+		}
+		for _, nothing := range []any{"", ",", " ", " ,, ", "\t", "\v,", "\u00a0", "\u2003,", "\u3000", []string{}, []string{""}, [][]string{{}}, map[string]string{}} {
+			wishes{fmt.Sprintf("%s of %q", field, nothing): {field, nothing}}.check(t, client, path, good)
+		}
 	}
 	wishes{
 		"another trust domain":      {"permitted_uri_domains", "other.example"},
@@ -104,6 +111,12 @@ func TestTheRotationPolicyAddsRootsAndReplacesNone(t *testing.T) {
 	}
 	for field := range good {
 		wishes{"without " + field: {field, nil}}.check(t, client, path, good)
+		if field == "csr" {
+			continue // an engine's matter
+		}
+		for _, nothing := range []any{"", ",", " ", " ,, ", "\t", "\v,", "\u00a0", "\u2003,", "\u3000", []string{}, []string{""}, [][]string{{}}, map[string]string{}} {
+			wishes{fmt.Sprintf("%s of %q", field, nothing): {field, nothing}}.check(t, client, path, good)
+		}
 	}
 	wishes{
 		"another trust domain":  {"permitted_uri_domains", "other.example"},

@@ -124,6 +124,10 @@ func changed(t *testing.T, change func(data map[string]any)) trouble {
 // asked lets a test alter what reaches Vault.
 func asked(t *testing.T, change func(body map[string]any)) trouble {
 	return func(w http.ResponseWriter, r *http.Request, pass http.Handler) {
+		if !strings.HasSuffix(r.URL.Path, "/sign-intermediate") {
+			pass.ServeHTTP(w, r)
+			return
+		}
 		var body map[string]any
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			t.Errorf("request is no JSON: %v", err)

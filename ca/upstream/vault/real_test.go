@@ -24,7 +24,8 @@ type set struct {
 	cfg    Config
 	place  Place
 	ledger *catest.Ledger
-	tokens string // the token file
+	daily  string // a token with the daily policy
+	tokens string // the file that it is in
 }
 
 func newSet(t *testing.T) set {
@@ -33,7 +34,8 @@ func newSet(t *testing.T) set {
 	v.Setup(t)
 	dir := t.TempDir()
 	s := set{vault: v, ledger: &catest.Ledger{}, tokens: filepath.Join(dir, "token")}
-	write(t, s.tokens, v.NewToken(t, "1h", "ensign-daily"))
+	s.daily = v.NewToken(t, "1h", "ensign-daily")
+	write(t, s.tokens, s.daily)
 	s.cfg = Config{Address: v.Address, CAFile: v.CAFile, Mount: "ensign", Issuer: "ensign-1", Auth: TokenFile(s.tokens)}
 	s.place = Place{Dir: dir, TrustDomain: catest.TrustDomain, Ledger: s.ledger}
 	return s
