@@ -14,22 +14,17 @@ import (
 	"github.com/ensign-mesh/ensign/ca/keystore"
 )
 
-// TestIssuanceOutlivesVaultsTroubles: whatever is wrong with Vault, asking for the
-// next issuer fails soon and says why, SVIDs are issued meanwhile and after, and
-// once Vault is well again the next issuer comes.
-func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
-	s := newSet(t)
-	p := newProxy(t, s.vault)
-	s.cfg.Address, s.cfg.CAFile, s.cfg.Timeout = p.address, "", 3*time.Second
-	service := s.service(t, s.open(t))
+// badDay is one trouble, the error that it is to end in, and its end.
+type badDay struct {
+	name       string
+	begin, end func()
+	want       error
+}
+
+func troubles(t *testing.T, s set, p *proxy) []badDay {
 	other := under(t, nil, nil)
 	stranger := under(t, &other, nil)
-	for _, c := range []struct {
-		name  string
-		begin func()
-		end   func()
-		want  error
-	}{
+	return []badDay{
 		{"sealed", func() { s.vault.Seal(t) }, func() { s.vault.Unseal(t) }, ErrSealed},
 		{"gone", func() { s.vault.Kill(t) }, func() { s.vault.Run(t) }, ErrRefused}, // the proxy's 502
 		{"slow", func() { p.set(slow) }, nil, ErrUnreachable},
@@ -59,7 +54,18 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 		{"an issuer for longer", func() {
 			p.set(asked(t, func(body map[string]any) { body["ttl"] = "5000h" }))
 		}, nil, ca.ErrMisissuance},
-	} {
+	}
+}
+
+// TestIssuanceOutlivesVaultsTroubles: whatever is wrong with Vault, asking for the
+// next issuer fails soon and says why, SVIDs are issued meanwhile and after, and
+// once Vault is well again the next issuer comes.
+func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
+	s := newSet(t)
+	p := newProxy(t, s.vault)
+	s.cfg.Address, s.cfg.CAFile, s.cfg.Timeout = p.address, "", 3*time.Second
+	service := s.service(t, s.open(t))
+	for _, c := range troubles(t, s, p) {
 		t.Run(c.name, func(t *testing.T) {
 			c.begin()
 			before := issue(t, service)
