@@ -14,15 +14,15 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
     "ttl"                   = ["@TTL@"]
   }
   # From 1.21 on Vault compares lists item by item, so that one without items passes
-  # every list of allowed values: an empty string or list, white space, commas.
+  # every list of allowed values: an empty string or list.
   denied_parameters = {
-    "permitted_uri_domains" = @NOTHING@
-    "max_path_length" = @NOTHING@
-    "ttl" = @NOTHING@
-    "organization" = @NOTHING@
-    "common_name" = @NOTHING@
-    "not_before_duration" = @NOTHING@
-    "exclude_cn_from_sans" = @NOTHING@
+    "permitted_uri_domains" = ["", []]
+    "max_path_length" = ["", []]
+    "ttl" = ["", []]
+    "organization" = ["", []]
+    "common_name" = ["", []]
+    "not_before_duration" = ["", []]
+    "exclude_cn_from_sans" = ["", []]
   }
   required_parameters = [
     "csr", "common_name", "organization", "exclude_cn_from_sans", "max_path_length",

@@ -16,18 +16,18 @@ path "@MOUNT@/root/rotate/internal" {
     "ttl"                   = ["@ROOT_TTL@"]
   }
   # From 1.21 on Vault compares lists item by item, so that one without items passes
-  # every list of allowed values: an empty string or list, white space, commas.
+  # every list of allowed values: an empty string or list.
   denied_parameters = {
-    "permitted_uri_domains" = @NOTHING@
-    "max_path_length" = @NOTHING@
-    "ttl" = @NOTHING@
-    "organization" = @NOTHING@
-    "common_name" = @NOTHING@
-    "not_before_duration" = @NOTHING@
-    "issuer_name" = @NOTHING@
-    "key_name" = @NOTHING@
-    "key_type" = @NOTHING@
-    "key_bits" = @NOTHING@
+    "permitted_uri_domains" = ["", []]
+    "max_path_length" = ["", []]
+    "ttl" = ["", []]
+    "organization" = ["", []]
+    "common_name" = ["", []]
+    "not_before_duration" = ["", []]
+    "issuer_name" = ["", []]
+    "key_name" = ["", []]
+    "key_type" = ["", []]
+    "key_bits" = ["", []]
   }
   required_parameters = [
     "common_name", "organization", "issuer_name", "key_name", "key_type", "key_bits",
