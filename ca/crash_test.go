@@ -110,6 +110,8 @@ func (m mortal) CertifyIssuer(ctx context.Context, r ca.IssuerRequest) (chain []
 
 func (m mortal) Bundle(ctx context.Context) (ca.Bundle, error) { return m.upstream.Bundle(ctx) }
 
+func (m mortal) Signing() *x509.Certificate { return m.upstream.Signing() }
+
 func (m mortal) Append(ctx context.Context, e ca.Entry) (index uint64, err error) {
 	err = m.step("append "+string(e.Kind), func() (err error) { index, err = m.ledger.Append(ctx, e); return err })
 	return index, err

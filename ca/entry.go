@@ -28,6 +28,9 @@ const (
 	// "quarantine", "release") to Object ("serial:HEX", "id:SPIFFE-ID", "pod:NS/NAME",
 	// "serviceaccount:NS/NAME", "issuer:HEX"), for the reason in Detail.
 	KindRevocation EntryKind = "revocation"
+	// KindRotation: a step of the rotation of the root. Actor did Verb to Object ("root"
+	// or "rotation:ID"); Detail is JSON. See ca/rotation.
+	KindRotation EntryKind = "rotation"
 )
 
 // Entry is one record of the ledger. Its JSON form is what is hashed into the

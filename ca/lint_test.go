@@ -36,6 +36,8 @@ func newSelfUpstream(t testing.TB) *selfUpstream {
 
 func (u *selfUpstream) Bundle(context.Context) (Bundle, error) { return NewBundle(u.root) }
 
+func (u *selfUpstream) Signing() *x509.Certificate { return u.root }
+
 func (u *selfUpstream) CertifyIssuer(_ context.Context, r IssuerRequest) ([]*x509.Certificate, error) {
 	der, err := x509.CreateCertificate(rand.Reader, r.Template, u.root, r.PublicKey, u.key)
 	if err != nil {

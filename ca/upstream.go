@@ -13,6 +13,9 @@ type Upstream interface {
 	CertifyIssuer(ctx context.Context, r IssuerRequest) (chain []*x509.Certificate, err error)
 	// Bundle is the roots that workloads must trust now.
 	Bundle(ctx context.Context) (Bundle, error)
+	// Signing is the root that CertifyIssuer's chains lead to now. An issuer that leads
+	// to another is to be replaced.
+	Signing() *x509.Certificate
 }
 
 // IssuerRequest asks for an issuer's certificate.

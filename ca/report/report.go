@@ -35,6 +35,10 @@ type Report struct {
 	Obedience *Obedience `json:"obedience,omitempty"`
 	// Ledger is nil for an agent that has not seen a checkpoint yet.
 	Ledger *LedgerSeen `json:"ledger,omitempty"`
+	// RenewalError is why the last attempt to get an SVID failed, TrustError why the
+	// newest roots were not taken over; "" if they did not.
+	RenewalError string `json:"renewal_error,omitempty"`
+	TrustError   string `json:"trust_error,omitempty"`
 }
 
 // Limits of a report: it comes from a workload's node.
@@ -47,7 +51,7 @@ const (
 
 // trim cuts the free texts, which are Envoy's or of errors and may be of any length.
 func (r Report) trim() Report {
-	r.SecretError = cut(r.SecretError)
+	r.SecretError, r.RenewalError, r.TrustError = cut(r.SecretError), cut(r.RenewalError), cut(r.TrustError)
 	if r.Obedience != nil {
 		obedience := *r.Obedience
 		obedience.Error = cut(obedience.Error)
@@ -79,6 +83,7 @@ func (r Report) check() error {
 	for name, text := range map[string]string{
 		"spiffe_id": r.SPIFFEID, "namespace": r.Namespace, "pod": r.Pod, "node_id": r.NodeID,
 		"envoy_version": r.EnvoyVersion, "secret_error": r.SecretError,
+		"renewal_error": r.RenewalError, "trust_error": r.TrustError,
 	} {
 		if len(text) > maxText || !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 			return fmt.Errorf("%w: %s must be text of at most %d bytes, it has %d", ErrInvalid, name, maxText, len(text))

@@ -88,6 +88,9 @@ func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
 // Bundle implements [ca.Upstream].
 func (b *Builtin) Bundle(context.Context) (ca.Bundle, error) { return b.bundle, nil }
 
+// Signing implements [ca.Upstream].
+func (b *Builtin) Signing() *x509.Certificate { return b.cert }
+
 // CertifyIssuer implements [ca.Upstream]. It signs limited issuers only: of path
 // length 0 and with a URI name constraint, none of which outlives the root.
 func (b *Builtin) CertifyIssuer(_ context.Context, r ca.IssuerRequest) ([]*x509.Certificate, error) {

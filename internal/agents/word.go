@@ -21,6 +21,8 @@ func reportOf(r *ensignv1.Report, caller identity.Caller, namespace, pod string)
 		EnvoyVersion:       r.EnvoyVersion,
 		AgentClock:         r.Clock.AsTime(),
 		SecretError:        r.SecretError,
+		RenewalError:       r.RenewalError,
+		TrustError:         r.TrustError,
 		ReceivedAt:         time.Now(),
 		Obedience:          obedienceOf(r.Obedience),
 	}

@@ -94,3 +94,6 @@ func sign(t testing.TB, template, parent *x509.Certificate, public crypto.Public
 	}
 	return cert
 }
+
+// Signing implements ca.Upstream.
+func (u *Upstream) Signing() *x509.Certificate { return u.root }

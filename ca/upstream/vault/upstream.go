@@ -27,6 +27,9 @@ type Upstream struct {
 // Bundle implements [ca.Upstream]: the roots that were recorded, without asking Vault.
 func (u *Upstream) Bundle(context.Context) (ca.Bundle, error) { return u.bundle, nil }
 
+// Signing implements [ca.Upstream].
+func (u *Upstream) Signing() *x509.Certificate { return u.bundle.Roots()[0] }
+
 // CertifyIssuer implements [ca.Upstream]. It ends within [Config].Timeout.
 func (u *Upstream) CertifyIssuer(ctx context.Context, r ca.IssuerRequest) ([]*x509.Certificate, error) {
 	ctx, cancel := u.client.bounded(ctx)

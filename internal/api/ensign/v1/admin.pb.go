@@ -74,6 +74,62 @@ func (GetProxyConfigRequest_Source) EnumDescriptor() ([]byte, []int) {
 	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{10, 0}
 }
 
+type Laggards_Policy int32
+
+const (
+	// WAIT.
+	Laggards_POLICY_UNSPECIFIED Laggards_Policy = 0
+	// Until they follow or their SVID ends.
+	Laggards_WAIT Laggards_Policy = 1
+	// Pass without those that gave no sign of life for `after`.
+	Laggards_SKIP_OFFLINE Laggards_Policy = 2
+	// Roll back when a gate has not passed `after` its step began.
+	Laggards_ABORT Laggards_Policy = 3
+)
+
+// Enum value maps for Laggards_Policy.
+var (
+	Laggards_Policy_name = map[int32]string{
+		0: "POLICY_UNSPECIFIED",
+		1: "WAIT",
+		2: "SKIP_OFFLINE",
+		3: "ABORT",
+	}
+	Laggards_Policy_value = map[string]int32{
+		"POLICY_UNSPECIFIED": 0,
+		"WAIT":               1,
+		"SKIP_OFFLINE":       2,
+		"ABORT":              3,
+	}
+)
+
+func (x Laggards_Policy) Enum() *Laggards_Policy {
+	p := new(Laggards_Policy)
+	*p = x
+	return p
+}
+
+func (x Laggards_Policy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Laggards_Policy) Descriptor() protoreflect.EnumDescriptor {
+	return file_ensign_v1_admin_proto_enumTypes[1].Descriptor()
+}
+
+func (Laggards_Policy) Type() protoreflect.EnumType {
+	return &file_ensign_v1_admin_proto_enumTypes[1]
+}
+
+func (x Laggards_Policy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Laggards_Policy.Descriptor instead.
+func (Laggards_Policy) EnumDescriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{36, 0}
+}
+
 type CreateTokenRequest struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Namespace      string                 `protobuf:"bytes,1,opt,name=namespace,proto3" json:"namespace,omitempty"`
@@ -2478,6 +2534,1369 @@ func (x *Finding) GetAt() *timestamppb.Timestamp {
 	return nil
 }
 
+type RotateRootRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where the new root is to live: "builtin" or "vault". Empty: where the one in force does.
+	Via string `protobuf:"bytes,1,opt,name=via,proto3" json:"via,omitempty"`
+	// Over how long renewals are spread. Unset: 10 minutes.
+	Window   *durationpb.Duration `protobuf:"bytes,2,opt,name=window,proto3" json:"window,omitempty"`
+	Laggards *Laggards            `protobuf:"bytes,3,opt,name=laggards,proto3" json:"laggards,omitempty"`
+	// The root in force is not to be believed any more.
+	Compromised bool   `protobuf:"varint,4,opt,name=compromised,proto3" json:"compromised,omitempty"`
+	Reason      string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Only tell.
+	Plan          bool `protobuf:"varint,6,opt,name=plan,proto3" json:"plan,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateRootRequest) Reset() {
+	*x = RotateRootRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateRootRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateRootRequest) ProtoMessage() {}
+
+func (x *RotateRootRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateRootRequest.ProtoReflect.Descriptor instead.
+func (*RotateRootRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *RotateRootRequest) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *RotateRootRequest) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *RotateRootRequest) GetLaggards() *Laggards {
+	if x != nil {
+		return x.Laggards
+	}
+	return nil
+}
+
+func (x *RotateRootRequest) GetCompromised() bool {
+	if x != nil {
+		return x.Compromised
+	}
+	return false
+}
+
+func (x *RotateRootRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RotateRootRequest) GetPlan() bool {
+	if x != nil {
+		return x.Plan
+	}
+	return false
+}
+
+// Laggards says what is done about instances that keep a gate waiting.
+type Laggards struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Policy        Laggards_Policy        `protobuf:"varint,1,opt,name=policy,proto3,enum=ensign.v1.Laggards_Policy" json:"policy,omitempty"`
+	After         *durationpb.Duration   `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Laggards) Reset() {
+	*x = Laggards{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Laggards) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Laggards) ProtoMessage() {}
+
+func (x *Laggards) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Laggards.ProtoReflect.Descriptor instead.
+func (*Laggards) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *Laggards) GetPolicy() Laggards_Policy {
+	if x != nil {
+		return x.Policy
+	}
+	return Laggards_POLICY_UNSPECIFIED
+}
+
+func (x *Laggards) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+type RotateRootResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Plan  *RotationPlan          `protobuf:"bytes,1,opt,name=plan,proto3" json:"plan,omitempty"`
+	// Unset with plan.
+	Authority     *Authority `protobuf:"bytes,2,opt,name=authority,proto3" json:"authority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotateRootResponse) Reset() {
+	*x = RotateRootResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotateRootResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotateRootResponse) ProtoMessage() {}
+
+func (x *RotateRootResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotateRootResponse.ProtoReflect.Descriptor instead.
+func (*RotateRootResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RotateRootResponse) GetPlan() *RotationPlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *RotateRootResponse) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+type RotationPlan struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	From  *Root                  `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Place only: it is not made yet.
+	To        *Root  `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Instances uint32 `protobuf:"varint,3,opt,name=instances,proto3" json:"instances,omitempty"`
+	Connected uint32 `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
+	// By name, with the reason: who would keep a gate waiting as things are.
+	Laggards []*RotationLaggard `protobuf:"bytes,5,rep,name=laggards,proto3" json:"laggards,omitempty"`
+	// What will happen, a line each.
+	Steps []string `protobuf:"bytes,6,rep,name=steps,proto3" json:"steps,omitempty"`
+	// What will not work, or break.
+	Warnings []string `protobuf:"bytes,7,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// Why it can not be begun at all; empty: it can.
+	Refusal       string `protobuf:"bytes,8,opt,name=refusal,proto3" json:"refusal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotationPlan) Reset() {
+	*x = RotationPlan{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotationPlan) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotationPlan) ProtoMessage() {}
+
+func (x *RotationPlan) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotationPlan.ProtoReflect.Descriptor instead.
+func (*RotationPlan) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *RotationPlan) GetFrom() *Root {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *RotationPlan) GetTo() *Root {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *RotationPlan) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *RotationPlan) GetConnected() uint32 {
+	if x != nil {
+		return x.Connected
+	}
+	return 0
+}
+
+func (x *RotationPlan) GetLaggards() []*RotationLaggard {
+	if x != nil {
+		return x.Laggards
+	}
+	return nil
+}
+
+func (x *RotationPlan) GetSteps() []string {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *RotationPlan) GetWarnings() []string {
+	if x != nil {
+		return x.Warnings
+	}
+	return nil
+}
+
+func (x *RotationPlan) GetRefusal() string {
+	if x != nil {
+		return x.Refusal
+	}
+	return ""
+}
+
+type SteerRotationRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pause, resume or rollback.
+	Verb          string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SteerRotationRequest) Reset() {
+	*x = SteerRotationRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SteerRotationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SteerRotationRequest) ProtoMessage() {}
+
+func (x *SteerRotationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SteerRotationRequest.ProtoReflect.Descriptor instead.
+func (*SteerRotationRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *SteerRotationRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *SteerRotationRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SteerRotationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Authority     *Authority             `protobuf:"bytes,1,opt,name=authority,proto3" json:"authority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SteerRotationResponse) Reset() {
+	*x = SteerRotationResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SteerRotationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SteerRotationResponse) ProtoMessage() {}
+
+func (x *SteerRotationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SteerRotationResponse.ProtoReflect.Descriptor instead.
+func (*SteerRotationResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *SteerRotationResponse) GetAuthority() *Authority {
+	if x != nil {
+		return x.Authority
+	}
+	return nil
+}
+
+type GetAuthorityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAuthorityRequest) Reset() {
+	*x = GetAuthorityRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAuthorityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAuthorityRequest) ProtoMessage() {}
+
+func (x *GetAuthorityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAuthorityRequest.ProtoReflect.Descriptor instead.
+func (*GetAuthorityRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{41}
+}
+
+type Authority struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Roots  []*Root                `protobuf:"bytes,1,rep,name=roots,proto3" json:"roots,omitempty"`
+	Issuer *IssuerStatus          `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	// SHA-256 over the sorted DER of the trusted roots, lower-case hex.
+	Bundle string `protobuf:"bytes,3,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	// Of the place where the signing root lives.
+	Upstream *UpstreamStatus `protobuf:"bytes,4,opt,name=upstream,proto3" json:"upstream,omitempty"`
+	// The rotation that runs, or the last one; unset if there never was one.
+	Rotation      *Rotation              `protobuf:"bytes,5,opt,name=rotation,proto3" json:"rotation,omitempty"`
+	Now           *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Authority) Reset() {
+	*x = Authority{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Authority) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Authority) ProtoMessage() {}
+
+func (x *Authority) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Authority.ProtoReflect.Descriptor instead.
+func (*Authority) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Authority) GetRoots() []*Root {
+	if x != nil {
+		return x.Roots
+	}
+	return nil
+}
+
+func (x *Authority) GetIssuer() *IssuerStatus {
+	if x != nil {
+		return x.Issuer
+	}
+	return nil
+}
+
+func (x *Authority) GetBundle() string {
+	if x != nil {
+		return x.Bundle
+	}
+	return ""
+}
+
+func (x *Authority) GetUpstream() *UpstreamStatus {
+	if x != nil {
+		return x.Upstream
+	}
+	return nil
+}
+
+func (x *Authority) GetRotation() *Rotation {
+	if x != nil {
+		return x.Rotation
+	}
+	return nil
+}
+
+func (x *Authority) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+type Root struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the certificate, lower-case hex.
+	Fingerprint string `protobuf:"bytes,1,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	Subject     string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// builtin, imported or vault, and its name there.
+	Place     string                 `protobuf:"bytes,3,opt,name=place,proto3" json:"place,omitempty"`
+	Name      string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	// Workloads trust it now.
+	Trusted bool `protobuf:"varint,7,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	// Issuers are signed by it now.
+	Signing       bool   `protobuf:"varint,8,opt,name=signing,proto3" json:"signing,omitempty"`
+	Compromised   bool   `protobuf:"varint,9,opt,name=compromised,proto3" json:"compromised,omitempty"`
+	LiveSvids     uint32 `protobuf:"varint,10,opt,name=live_svids,json=liveSvids,proto3" json:"live_svids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Root) Reset() {
+	*x = Root{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Root) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Root) ProtoMessage() {}
+
+func (x *Root) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Root.ProtoReflect.Descriptor instead.
+func (*Root) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Root) GetFingerprint() string {
+	if x != nil {
+		return x.Fingerprint
+	}
+	return ""
+}
+
+func (x *Root) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Root) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *Root) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Root) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Root) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Root) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
+func (x *Root) GetSigning() bool {
+	if x != nil {
+		return x.Signing
+	}
+	return false
+}
+
+func (x *Root) GetCompromised() bool {
+	if x != nil {
+		return x.Compromised
+	}
+	return false
+}
+
+func (x *Root) GetLiveSvids() uint32 {
+	if x != nil {
+		return x.LiveSvids
+	}
+	return 0
+}
+
+type IssuerStatus struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Serial  string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Subject string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Fingerprint of the root it leads to.
+	Root      string                 `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	ReplaceAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replace_at,json=replaceAt,proto3" json:"replace_at,omitempty"`
+	// Why nothing can be issued now; empty: it can.
+	Problem       string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IssuerStatus) Reset() {
+	*x = IssuerStatus{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IssuerStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IssuerStatus) ProtoMessage() {}
+
+func (x *IssuerStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IssuerStatus.ProtoReflect.Descriptor instead.
+func (*IssuerStatus) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *IssuerStatus) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *IssuerStatus) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *IssuerStatus) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *IssuerStatus) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *IssuerStatus) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *IssuerStatus) GetReplaceAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReplaceAt
+	}
+	return nil
+}
+
+func (x *IssuerStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type UpstreamStatus struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Place string                 `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
+	// Why the next issuer could not be certified now; empty: it could, as far as is known.
+	Problem string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	// When ensignd's token there ends; unset: never, or there is none.
+	CredentialExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=credential_expires_at,json=credentialExpiresAt,proto3" json:"credential_expires_at,omitempty"`
+	// Without it, issuance goes on until then.
+	IssuingUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issuing_until,json=issuingUntil,proto3" json:"issuing_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpstreamStatus) Reset() {
+	*x = UpstreamStatus{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpstreamStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpstreamStatus) ProtoMessage() {}
+
+func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
+func (*UpstreamStatus) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *UpstreamStatus) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *UpstreamStatus) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *UpstreamStatus) GetCredentialExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CredentialExpiresAt
+	}
+	return nil
+}
+
+func (x *UpstreamStatus) GetIssuingUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IssuingUntil
+	}
+	return nil
+}
+
+type Rotation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	From  *Root                  `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To    *Root                  `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// preparing, distributing, activating, retiring or done.
+	Step           string                 `protobuf:"bytes,4,opt,name=step,proto3" json:"step,omitempty"`
+	StepSince      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=step_since,json=stepSince,proto3" json:"step_since,omitempty"`
+	Window         *durationpb.Duration   `protobuf:"bytes,6,opt,name=window,proto3" json:"window,omitempty"`
+	LaggardsPolicy *Laggards              `protobuf:"bytes,7,opt,name=laggards_policy,json=laggardsPolicy,proto3" json:"laggards_policy,omitempty"`
+	Paused         bool                   `protobuf:"varint,8,opt,name=paused,proto3" json:"paused,omitempty"`
+	// It goes back to where it came from.
+	Reversed    bool `protobuf:"varint,9,opt,name=reversed,proto3" json:"reversed,omitempty"`
+	Compromised bool `protobuf:"varint,10,opt,name=compromised,proto3" json:"compromised,omitempty"`
+	// What the last attempt at this step failed with; empty: nothing.
+	Problem string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
+	Gate    *Gate  `protobuf:"bytes,12,opt,name=gate,proto3" json:"gate,omitempty"`
+	// Renewals are asked for until then; unset outside activating.
+	RenewalsUntil *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=renewals_until,json=renewalsUntil,proto3" json:"renewals_until,omitempty"`
+	Timeline      []*RotationEvent       `protobuf:"bytes,14,rep,name=timeline,proto3" json:"timeline,omitempty"`
+	// completed, rolled-back or running.
+	Outcome       string `protobuf:"bytes,15,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Actor         string `protobuf:"bytes,16,opt,name=actor,proto3" json:"actor,omitempty"`
+	Reason        string `protobuf:"bytes,17,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rotation) Reset() {
+	*x = Rotation{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rotation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rotation) ProtoMessage() {}
+
+func (x *Rotation) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rotation.ProtoReflect.Descriptor instead.
+func (*Rotation) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Rotation) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *Rotation) GetFrom() *Root {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *Rotation) GetTo() *Root {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Rotation) GetStep() string {
+	if x != nil {
+		return x.Step
+	}
+	return ""
+}
+
+func (x *Rotation) GetStepSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StepSince
+	}
+	return nil
+}
+
+func (x *Rotation) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *Rotation) GetLaggardsPolicy() *Laggards {
+	if x != nil {
+		return x.LaggardsPolicy
+	}
+	return nil
+}
+
+func (x *Rotation) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *Rotation) GetReversed() bool {
+	if x != nil {
+		return x.Reversed
+	}
+	return false
+}
+
+func (x *Rotation) GetCompromised() bool {
+	if x != nil {
+		return x.Compromised
+	}
+	return false
+}
+
+func (x *Rotation) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Rotation) GetGate() *Gate {
+	if x != nil {
+		return x.Gate
+	}
+	return nil
+}
+
+func (x *Rotation) GetRenewalsUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RenewalsUntil
+	}
+	return nil
+}
+
+func (x *Rotation) GetTimeline() []*RotationEvent {
+	if x != nil {
+		return x.Timeline
+	}
+	return nil
+}
+
+func (x *Rotation) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *Rotation) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *Rotation) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Gate is what the step waits for.
+type Gate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// new-bundle, new-root or old-root-gone; empty: none.
+	Name      string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Instances uint32 `protobuf:"varint,2,opt,name=instances,proto3" json:"instances,omitempty"`
+	Ready     uint32 `protobuf:"varint,3,opt,name=ready,proto3" json:"ready,omitempty"`
+	Skipped   uint32 `protobuf:"varint,4,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	// Pods that are not in the mesh any more, though an SVID of theirs lives: not waited for.
+	Gone         uint32 `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
+	Unverifiable uint32 `protobuf:"varint,6,opt,name=unverifiable,proto3" json:"unverifiable,omitempty"`
+	// The first 100 by name; waiting is how many there are.
+	Laggards      []*RotationLaggard `protobuf:"bytes,7,rep,name=laggards,proto3" json:"laggards,omitempty"`
+	Waiting       uint32             `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Gate) Reset() {
+	*x = Gate{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Gate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Gate) ProtoMessage() {}
+
+func (x *Gate) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Gate.ProtoReflect.Descriptor instead.
+func (*Gate) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Gate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Gate) GetInstances() uint32 {
+	if x != nil {
+		return x.Instances
+	}
+	return 0
+}
+
+func (x *Gate) GetReady() uint32 {
+	if x != nil {
+		return x.Ready
+	}
+	return 0
+}
+
+func (x *Gate) GetSkipped() uint32 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+func (x *Gate) GetGone() uint32 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *Gate) GetUnverifiable() uint32 {
+	if x != nil {
+		return x.Unverifiable
+	}
+	return 0
+}
+
+func (x *Gate) GetLaggards() []*RotationLaggard {
+	if x != nil {
+		return x.Laggards
+	}
+	return nil
+}
+
+func (x *Gate) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+type RotationLaggard struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// NAMESPACE/POD, or the SPIFFE ID and serial of an SVID that no pod is bound to.
+	Name     string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	SpiffeId string `protobuf:"bytes,2,opt,name=spiffe_id,json=spiffeId,proto3" json:"spiffe_id,omitempty"`
+	// Why, for people.
+	Reason    string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Connected bool   `protobuf:"varint,4,opt,name=connected,proto3" json:"connected,omitempty"`
+	// It can't report: a foreign agent or gRPC client.
+	Unverifiable bool                   `protobuf:"varint,5,opt,name=unverifiable,proto3" json:"unverifiable,omitempty"`
+	LastSeen     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	// When the SVID that keeps it ends.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotationLaggard) Reset() {
+	*x = RotationLaggard{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotationLaggard) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotationLaggard) ProtoMessage() {}
+
+func (x *RotationLaggard) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotationLaggard.ProtoReflect.Descriptor instead.
+func (*RotationLaggard) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *RotationLaggard) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RotationLaggard) GetSpiffeId() string {
+	if x != nil {
+		return x.SpiffeId
+	}
+	return ""
+}
+
+func (x *RotationLaggard) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RotationLaggard) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *RotationLaggard) GetUnverifiable() bool {
+	if x != nil {
+		return x.Unverifiable
+	}
+	return false
+}
+
+func (x *RotationLaggard) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
+func (x *RotationLaggard) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+type RotationEvent struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Index         uint64                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	Verb          string                 `protobuf:"bytes,3,opt,name=verb,proto3" json:"verb,omitempty"`
+	Actor         string                 `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	Detail        string                 `protobuf:"bytes,5,opt,name=detail,proto3" json:"detail,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RotationEvent) Reset() {
+	*x = RotationEvent{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RotationEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RotationEvent) ProtoMessage() {}
+
+func (x *RotationEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RotationEvent.ProtoReflect.Descriptor instead.
+func (*RotationEvent) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *RotationEvent) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RotationEvent) GetIndex() uint64 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RotationEvent) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *RotationEvent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *RotationEvent) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+type RenewProxyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// NAMESPACE/POD.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewProxyRequest) Reset() {
+	*x = RenewProxyRequest{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewProxyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewProxyRequest) ProtoMessage() {}
+
+func (x *RenewProxyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewProxyRequest.ProtoReflect.Descriptor instead.
+func (*RenewProxyRequest) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *RenewProxyRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type RenewProxyResponse struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Before string                 `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	// Serial that Envoy acknowledged.
+	Serial         string                 `protobuf:"bytes,2,opt,name=serial,proto3" json:"serial,omitempty"`
+	AcknowledgedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=acknowledged_at,json=acknowledgedAt,proto3" json:"acknowledged_at,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RenewProxyResponse) Reset() {
+	*x = RenewProxyResponse{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewProxyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewProxyResponse) ProtoMessage() {}
+
+func (x *RenewProxyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewProxyResponse.ProtoReflect.Descriptor instead.
+func (*RenewProxyResponse) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *RenewProxyResponse) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *RenewProxyResponse) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *RenewProxyResponse) GetAcknowledgedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcknowledgedAt
+	}
+	return nil
+}
+
 var File_ensign_v1_admin_proto protoreflect.FileDescriptor
 
 const file_ensign_v1_admin_proto_rawDesc = "" +
@@ -2682,7 +4101,125 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x14\n" +
 	"\x05where\x18\x04 \x01(\tR\x05where\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at2\xf4\x06\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd7\x01\n" +
+	"\x11RotateRootRequest\x12\x10\n" +
+	"\x03via\x18\x01 \x01(\tR\x03via\x121\n" +
+	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12/\n" +
+	"\blaggards\x18\x03 \x01(\v2\x13.ensign.v1.LaggardsR\blaggards\x12 \n" +
+	"\vcompromised\x18\x04 \x01(\bR\vcompromised\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
+	"\x04plan\x18\x06 \x01(\bR\x04plan\"\xb8\x01\n" +
+	"\bLaggards\x122\n" +
+	"\x06policy\x18\x01 \x01(\x0e2\x1a.ensign.v1.Laggards.PolicyR\x06policy\x12/\n" +
+	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after\"G\n" +
+	"\x06Policy\x12\x16\n" +
+	"\x12POLICY_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04WAIT\x10\x01\x12\x10\n" +
+	"\fSKIP_OFFLINE\x10\x02\x12\t\n" +
+	"\x05ABORT\x10\x03\"u\n" +
+	"\x12RotateRootResponse\x12+\n" +
+	"\x04plan\x18\x01 \x01(\v2\x17.ensign.v1.RotationPlanR\x04plan\x122\n" +
+	"\tauthority\x18\x02 \x01(\v2\x14.ensign.v1.AuthorityR\tauthority\"\x94\x02\n" +
+	"\fRotationPlan\x12#\n" +
+	"\x04from\x18\x01 \x01(\v2\x0f.ensign.v1.RootR\x04from\x12\x1f\n" +
+	"\x02to\x18\x02 \x01(\v2\x0f.ensign.v1.RootR\x02to\x12\x1c\n" +
+	"\tinstances\x18\x03 \x01(\rR\tinstances\x12\x1c\n" +
+	"\tconnected\x18\x04 \x01(\rR\tconnected\x126\n" +
+	"\blaggards\x18\x05 \x03(\v2\x1a.ensign.v1.RotationLaggardR\blaggards\x12\x14\n" +
+	"\x05steps\x18\x06 \x03(\tR\x05steps\x12\x1a\n" +
+	"\bwarnings\x18\a \x03(\tR\bwarnings\x12\x18\n" +
+	"\arefusal\x18\b \x01(\tR\arefusal\"B\n" +
+	"\x14SteerRotationRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"K\n" +
+	"\x15SteerRotationResponse\x122\n" +
+	"\tauthority\x18\x01 \x01(\v2\x14.ensign.v1.AuthorityR\tauthority\"\x15\n" +
+	"\x13GetAuthorityRequest\"\x91\x02\n" +
+	"\tAuthority\x12%\n" +
+	"\x05roots\x18\x01 \x03(\v2\x0f.ensign.v1.RootR\x05roots\x12/\n" +
+	"\x06issuer\x18\x02 \x01(\v2\x17.ensign.v1.IssuerStatusR\x06issuer\x12\x16\n" +
+	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x125\n" +
+	"\bupstream\x18\x04 \x01(\v2\x19.ensign.v1.UpstreamStatusR\bupstream\x12/\n" +
+	"\brotation\x18\x05 \x01(\v2\x13.ensign.v1.RotationR\brotation\x12,\n" +
+	"\x03now\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xd5\x02\n" +
+	"\x04Root\x12 \n" +
+	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x14\n" +
+	"\x05place\x18\x03 \x01(\tR\x05place\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"not_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x18\n" +
+	"\atrusted\x18\a \x01(\bR\atrusted\x12\x18\n" +
+	"\asigning\x18\b \x01(\bR\asigning\x12 \n" +
+	"\vcompromised\x18\t \x01(\bR\vcompromised\x12\x1d\n" +
+	"\n" +
+	"live_svids\x18\n" +
+	" \x01(\rR\tliveSvids\"\x9d\x02\n" +
+	"\fIssuerStatus\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04root\x18\x03 \x01(\tR\x04root\x129\n" +
+	"\n" +
+	"not_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x129\n" +
+	"\n" +
+	"replace_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\treplaceAt\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"\xd1\x01\n" +
+	"\x0eUpstreamStatus\x12\x14\n" +
+	"\x05place\x18\x01 \x01(\tR\x05place\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\x12N\n" +
+	"\x15credential_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x13credentialExpiresAt\x12?\n" +
+	"\rissuing_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fissuingUntil\"\xf6\x04\n" +
+	"\bRotation\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
+	"\x04from\x18\x02 \x01(\v2\x0f.ensign.v1.RootR\x04from\x12\x1f\n" +
+	"\x02to\x18\x03 \x01(\v2\x0f.ensign.v1.RootR\x02to\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\tR\x04step\x129\n" +
+	"\n" +
+	"step_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstepSince\x121\n" +
+	"\x06window\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12<\n" +
+	"\x0flaggards_policy\x18\a \x01(\v2\x13.ensign.v1.LaggardsR\x0elaggardsPolicy\x12\x16\n" +
+	"\x06paused\x18\b \x01(\bR\x06paused\x12\x1a\n" +
+	"\breversed\x18\t \x01(\bR\breversed\x12 \n" +
+	"\vcompromised\x18\n" +
+	" \x01(\bR\vcompromised\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\x12#\n" +
+	"\x04gate\x18\f \x01(\v2\x0f.ensign.v1.GateR\x04gate\x12A\n" +
+	"\x0erenewals_until\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\rrenewalsUntil\x124\n" +
+	"\btimeline\x18\x0e \x03(\v2\x18.ensign.v1.RotationEventR\btimeline\x12\x18\n" +
+	"\aoutcome\x18\x0f \x01(\tR\aoutcome\x12\x14\n" +
+	"\x05actor\x18\x10 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06reason\x18\x11 \x01(\tR\x06reason\"\xf2\x01\n" +
+	"\x04Gate\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tinstances\x18\x02 \x01(\rR\tinstances\x12\x14\n" +
+	"\x05ready\x18\x03 \x01(\rR\x05ready\x12\x18\n" +
+	"\askipped\x18\x04 \x01(\rR\askipped\x12\x12\n" +
+	"\x04gone\x18\x05 \x01(\rR\x04gone\x12\"\n" +
+	"\funverifiable\x18\x06 \x01(\rR\funverifiable\x126\n" +
+	"\blaggards\x18\a \x03(\v2\x1a.ensign.v1.RotationLaggardR\blaggards\x12\x18\n" +
+	"\awaiting\x18\b \x01(\rR\awaiting\"\x87\x02\n" +
+	"\x0fRotationLaggard\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\tspiffe_id\x18\x02 \x01(\tR\bspiffeId\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1c\n" +
+	"\tconnected\x18\x04 \x01(\bR\tconnected\x12\"\n" +
+	"\funverifiable\x18\x05 \x01(\bR\funverifiable\x127\n" +
+	"\tlast_seen\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x97\x01\n" +
+	"\rRotationEvent\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\x04R\x05index\x12\x12\n" +
+	"\x04verb\x18\x03 \x01(\tR\x04verb\x12\x14\n" +
+	"\x05actor\x18\x04 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06detail\x18\x05 \x01(\tR\x06detail\"'\n" +
+	"\x11RenewProxyRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x89\x01\n" +
+	"\x12RenewProxyResponse\x12\x16\n" +
+	"\x06before\x18\x01 \x01(\tR\x06before\x12\x16\n" +
+	"\x06serial\x18\x02 \x01(\tR\x06serial\x12C\n" +
+	"\x0facknowledged_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0eacknowledgedAt2\xee\t\n" +
 	"\fAdminService\x12L\n" +
 	"\vCreateToken\x12\x1d.ensign.v1.CreateTokenRequest\x1a\x1e.ensign.v1.CreateTokenResponse\x12L\n" +
 	"\vListProxies\x12\x1d.ensign.v1.ListProxiesRequest\x1a\x1e.ensign.v1.ListProxiesResponse\x12W\n" +
@@ -2695,7 +4232,14 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x06CutOff\x12\x18.ensign.v1.CutOffRequest\x1a\x19.ensign.v1.CutOffResponse\x12L\n" +
 	"\vListCutOffs\x12\x1d.ensign.v1.ListCutOffsRequest\x1a\x1e.ensign.v1.ListCutOffsResponse\x12N\n" +
 	"\vWatchCutOff\x12\x1d.ensign.v1.WatchCutOffRequest\x1a\x1e.ensign.v1.WatchCutOffResponse0\x01\x12X\n" +
-	"\x0fAuditIdentities\x12!.ensign.v1.AuditIdentitiesRequest\x1a\".ensign.v1.AuditIdentitiesResponseB?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
+	"\x0fAuditIdentities\x12!.ensign.v1.AuditIdentitiesRequest\x1a\".ensign.v1.AuditIdentitiesResponse\x12I\n" +
+	"\n" +
+	"RotateRoot\x12\x1c.ensign.v1.RotateRootRequest\x1a\x1d.ensign.v1.RotateRootResponse\x12R\n" +
+	"\rSteerRotation\x12\x1f.ensign.v1.SteerRotationRequest\x1a .ensign.v1.SteerRotationResponse\x12D\n" +
+	"\fGetAuthority\x12\x1e.ensign.v1.GetAuthorityRequest\x1a\x14.ensign.v1.Authority\x12H\n" +
+	"\x0eWatchAuthority\x12\x1e.ensign.v1.GetAuthorityRequest\x1a\x14.ensign.v1.Authority0\x01\x12I\n" +
+	"\n" +
+	"RenewProxy\x12\x1c.ensign.v1.RenewProxyRequest\x1a\x1d.ensign.v1.RenewProxyResponseB?Z=github.com/ensign-mesh/ensign/internal/api/ensign/v1;ensignv1b\x06proto3"
 
 var (
 	file_ensign_v1_admin_proto_rawDescOnce sync.Once
@@ -2709,110 +4253,173 @@ func file_ensign_v1_admin_proto_rawDescGZIP() []byte {
 	return file_ensign_v1_admin_proto_rawDescData
 }
 
-var file_ensign_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_ensign_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_ensign_v1_admin_proto_goTypes = []any{
 	(GetProxyConfigRequest_Source)(0), // 0: ensign.v1.GetProxyConfigRequest.Source
-	(*CreateTokenRequest)(nil),        // 1: ensign.v1.CreateTokenRequest
-	(*CreateTokenResponse)(nil),       // 2: ensign.v1.CreateTokenResponse
-	(*ListProxiesRequest)(nil),        // 3: ensign.v1.ListProxiesRequest
-	(*ListProxiesResponse)(nil),       // 4: ensign.v1.ListProxiesResponse
-	(*Proxy)(nil),                     // 5: ensign.v1.Proxy
-	(*Mechanisms)(nil),                // 6: ensign.v1.Mechanisms
-	(*Mechanism)(nil),                 // 7: ensign.v1.Mechanism
-	(*TypeStatus)(nil),                // 8: ensign.v1.TypeStatus
-	(*Rejection)(nil),                 // 9: ensign.v1.Rejection
-	(*Hold)(nil),                      // 10: ensign.v1.Hold
-	(*GetProxyConfigRequest)(nil),     // 11: ensign.v1.GetProxyConfigRequest
-	(*GetProxyConfigResponse)(nil),    // 12: ensign.v1.GetProxyConfigResponse
-	(*ReleaseHoldRequest)(nil),        // 13: ensign.v1.ReleaseHoldRequest
-	(*ReleaseHoldResponse)(nil),       // 14: ensign.v1.ReleaseHoldResponse
-	(*ListIdentitiesRequest)(nil),     // 15: ensign.v1.ListIdentitiesRequest
-	(*ListIdentitiesResponse)(nil),    // 16: ensign.v1.ListIdentitiesResponse
-	(*Identity)(nil),                  // 17: ensign.v1.Identity
-	(*ReadLedgerRequest)(nil),         // 18: ensign.v1.ReadLedgerRequest
-	(*ReadLedgerResponse)(nil),        // 19: ensign.v1.ReadLedgerResponse
-	(*FindEntriesRequest)(nil),        // 20: ensign.v1.FindEntriesRequest
-	(*LedgerEntry)(nil),               // 21: ensign.v1.LedgerEntry
-	(*LedgerCheckpoint)(nil),          // 22: ensign.v1.LedgerCheckpoint
-	(*CutOffRequest)(nil),             // 23: ensign.v1.CutOffRequest
-	(*CutOffResponse)(nil),            // 24: ensign.v1.CutOffResponse
-	(*CutOffAct)(nil),                 // 25: ensign.v1.CutOffAct
-	(*CutOffPlan)(nil),                // 26: ensign.v1.CutOffPlan
-	(*PlannedSVID)(nil),               // 27: ensign.v1.PlannedSVID
-	(*ListCutOffsRequest)(nil),        // 28: ensign.v1.ListCutOffsRequest
-	(*ListCutOffsResponse)(nil),       // 29: ensign.v1.ListCutOffsResponse
-	(*WatchCutOffRequest)(nil),        // 30: ensign.v1.WatchCutOffRequest
-	(*WatchCutOffResponse)(nil),       // 31: ensign.v1.WatchCutOffResponse
-	(*Laggard)(nil),                   // 32: ensign.v1.Laggard
-	(*AuditIdentitiesRequest)(nil),    // 33: ensign.v1.AuditIdentitiesRequest
-	(*AuditIdentitiesResponse)(nil),   // 34: ensign.v1.AuditIdentitiesResponse
-	(*Finding)(nil),                   // 35: ensign.v1.Finding
-	(*durationpb.Duration)(nil),       // 36: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 37: google.protobuf.Timestamp
-	(*Report)(nil),                    // 38: ensign.v1.Report
+	(Laggards_Policy)(0),              // 1: ensign.v1.Laggards.Policy
+	(*CreateTokenRequest)(nil),        // 2: ensign.v1.CreateTokenRequest
+	(*CreateTokenResponse)(nil),       // 3: ensign.v1.CreateTokenResponse
+	(*ListProxiesRequest)(nil),        // 4: ensign.v1.ListProxiesRequest
+	(*ListProxiesResponse)(nil),       // 5: ensign.v1.ListProxiesResponse
+	(*Proxy)(nil),                     // 6: ensign.v1.Proxy
+	(*Mechanisms)(nil),                // 7: ensign.v1.Mechanisms
+	(*Mechanism)(nil),                 // 8: ensign.v1.Mechanism
+	(*TypeStatus)(nil),                // 9: ensign.v1.TypeStatus
+	(*Rejection)(nil),                 // 10: ensign.v1.Rejection
+	(*Hold)(nil),                      // 11: ensign.v1.Hold
+	(*GetProxyConfigRequest)(nil),     // 12: ensign.v1.GetProxyConfigRequest
+	(*GetProxyConfigResponse)(nil),    // 13: ensign.v1.GetProxyConfigResponse
+	(*ReleaseHoldRequest)(nil),        // 14: ensign.v1.ReleaseHoldRequest
+	(*ReleaseHoldResponse)(nil),       // 15: ensign.v1.ReleaseHoldResponse
+	(*ListIdentitiesRequest)(nil),     // 16: ensign.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),    // 17: ensign.v1.ListIdentitiesResponse
+	(*Identity)(nil),                  // 18: ensign.v1.Identity
+	(*ReadLedgerRequest)(nil),         // 19: ensign.v1.ReadLedgerRequest
+	(*ReadLedgerResponse)(nil),        // 20: ensign.v1.ReadLedgerResponse
+	(*FindEntriesRequest)(nil),        // 21: ensign.v1.FindEntriesRequest
+	(*LedgerEntry)(nil),               // 22: ensign.v1.LedgerEntry
+	(*LedgerCheckpoint)(nil),          // 23: ensign.v1.LedgerCheckpoint
+	(*CutOffRequest)(nil),             // 24: ensign.v1.CutOffRequest
+	(*CutOffResponse)(nil),            // 25: ensign.v1.CutOffResponse
+	(*CutOffAct)(nil),                 // 26: ensign.v1.CutOffAct
+	(*CutOffPlan)(nil),                // 27: ensign.v1.CutOffPlan
+	(*PlannedSVID)(nil),               // 28: ensign.v1.PlannedSVID
+	(*ListCutOffsRequest)(nil),        // 29: ensign.v1.ListCutOffsRequest
+	(*ListCutOffsResponse)(nil),       // 30: ensign.v1.ListCutOffsResponse
+	(*WatchCutOffRequest)(nil),        // 31: ensign.v1.WatchCutOffRequest
+	(*WatchCutOffResponse)(nil),       // 32: ensign.v1.WatchCutOffResponse
+	(*Laggard)(nil),                   // 33: ensign.v1.Laggard
+	(*AuditIdentitiesRequest)(nil),    // 34: ensign.v1.AuditIdentitiesRequest
+	(*AuditIdentitiesResponse)(nil),   // 35: ensign.v1.AuditIdentitiesResponse
+	(*Finding)(nil),                   // 36: ensign.v1.Finding
+	(*RotateRootRequest)(nil),         // 37: ensign.v1.RotateRootRequest
+	(*Laggards)(nil),                  // 38: ensign.v1.Laggards
+	(*RotateRootResponse)(nil),        // 39: ensign.v1.RotateRootResponse
+	(*RotationPlan)(nil),              // 40: ensign.v1.RotationPlan
+	(*SteerRotationRequest)(nil),      // 41: ensign.v1.SteerRotationRequest
+	(*SteerRotationResponse)(nil),     // 42: ensign.v1.SteerRotationResponse
+	(*GetAuthorityRequest)(nil),       // 43: ensign.v1.GetAuthorityRequest
+	(*Authority)(nil),                 // 44: ensign.v1.Authority
+	(*Root)(nil),                      // 45: ensign.v1.Root
+	(*IssuerStatus)(nil),              // 46: ensign.v1.IssuerStatus
+	(*UpstreamStatus)(nil),            // 47: ensign.v1.UpstreamStatus
+	(*Rotation)(nil),                  // 48: ensign.v1.Rotation
+	(*Gate)(nil),                      // 49: ensign.v1.Gate
+	(*RotationLaggard)(nil),           // 50: ensign.v1.RotationLaggard
+	(*RotationEvent)(nil),             // 51: ensign.v1.RotationEvent
+	(*RenewProxyRequest)(nil),         // 52: ensign.v1.RenewProxyRequest
+	(*RenewProxyResponse)(nil),        // 53: ensign.v1.RenewProxyResponse
+	(*durationpb.Duration)(nil),       // 54: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 55: google.protobuf.Timestamp
+	(*Report)(nil),                    // 56: ensign.v1.Report
 }
 var file_ensign_v1_admin_proto_depIdxs = []int32{
-	36, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	37, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
-	5,  // 2: ensign.v1.ListProxiesResponse.proxies:type_name -> ensign.v1.Proxy
-	10, // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
-	37, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
-	8,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
-	38, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
-	37, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
-	6,  // 8: ensign.v1.Proxy.mechanisms:type_name -> ensign.v1.Mechanisms
-	7,  // 9: ensign.v1.Mechanisms.deny:type_name -> ensign.v1.Mechanism
-	7,  // 10: ensign.v1.Mechanisms.crl:type_name -> ensign.v1.Mechanism
-	7,  // 11: ensign.v1.Mechanisms.cut:type_name -> ensign.v1.Mechanism
-	37, // 12: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
-	9,  // 13: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
-	37, // 14: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	54, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	55, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	6,  // 2: ensign.v1.ListProxiesResponse.proxies:type_name -> ensign.v1.Proxy
+	11, // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
+	55, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
+	9,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
+	56, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
+	55, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
+	7,  // 8: ensign.v1.Proxy.mechanisms:type_name -> ensign.v1.Mechanisms
+	8,  // 9: ensign.v1.Mechanisms.deny:type_name -> ensign.v1.Mechanism
+	8,  // 10: ensign.v1.Mechanisms.crl:type_name -> ensign.v1.Mechanism
+	8,  // 11: ensign.v1.Mechanisms.cut:type_name -> ensign.v1.Mechanism
+	55, // 12: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
+	10, // 13: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
+	55, // 14: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	0,  // 15: ensign.v1.GetProxyConfigRequest.source:type_name -> ensign.v1.GetProxyConfigRequest.Source
-	10, // 16: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
-	17, // 17: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
-	37, // 18: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
-	37, // 19: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
-	21, // 20: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
-	22, // 21: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
-	37, // 22: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
-	25, // 23: ensign.v1.CutOffResponse.act:type_name -> ensign.v1.CutOffAct
-	26, // 24: ensign.v1.CutOffResponse.plan:type_name -> ensign.v1.CutOffPlan
-	37, // 25: ensign.v1.CutOffAct.time:type_name -> google.protobuf.Timestamp
-	27, // 26: ensign.v1.CutOffPlan.svids:type_name -> ensign.v1.PlannedSVID
-	37, // 27: ensign.v1.PlannedSVID.issued_at:type_name -> google.protobuf.Timestamp
-	37, // 28: ensign.v1.PlannedSVID.expires_at:type_name -> google.protobuf.Timestamp
-	25, // 29: ensign.v1.ListCutOffsResponse.acts:type_name -> ensign.v1.CutOffAct
-	32, // 30: ensign.v1.WatchCutOffResponse.laggards:type_name -> ensign.v1.Laggard
-	35, // 31: ensign.v1.AuditIdentitiesResponse.findings:type_name -> ensign.v1.Finding
-	37, // 32: ensign.v1.Finding.at:type_name -> google.protobuf.Timestamp
-	1,  // 33: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
-	3,  // 34: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
-	11, // 35: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
-	13, // 36: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
-	15, // 37: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
-	18, // 38: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
-	20, // 39: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
-	23, // 40: ensign.v1.AdminService.CutOff:input_type -> ensign.v1.CutOffRequest
-	28, // 41: ensign.v1.AdminService.ListCutOffs:input_type -> ensign.v1.ListCutOffsRequest
-	30, // 42: ensign.v1.AdminService.WatchCutOff:input_type -> ensign.v1.WatchCutOffRequest
-	33, // 43: ensign.v1.AdminService.AuditIdentities:input_type -> ensign.v1.AuditIdentitiesRequest
-	2,  // 44: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
-	4,  // 45: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
-	12, // 46: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
-	14, // 47: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
-	16, // 48: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
-	19, // 49: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
-	21, // 50: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
-	24, // 51: ensign.v1.AdminService.CutOff:output_type -> ensign.v1.CutOffResponse
-	29, // 52: ensign.v1.AdminService.ListCutOffs:output_type -> ensign.v1.ListCutOffsResponse
-	31, // 53: ensign.v1.AdminService.WatchCutOff:output_type -> ensign.v1.WatchCutOffResponse
-	34, // 54: ensign.v1.AdminService.AuditIdentities:output_type -> ensign.v1.AuditIdentitiesResponse
-	44, // [44:55] is the sub-list for method output_type
-	33, // [33:44] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	11, // 16: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
+	18, // 17: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
+	55, // 18: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
+	55, // 19: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
+	22, // 20: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
+	23, // 21: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
+	55, // 22: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
+	26, // 23: ensign.v1.CutOffResponse.act:type_name -> ensign.v1.CutOffAct
+	27, // 24: ensign.v1.CutOffResponse.plan:type_name -> ensign.v1.CutOffPlan
+	55, // 25: ensign.v1.CutOffAct.time:type_name -> google.protobuf.Timestamp
+	28, // 26: ensign.v1.CutOffPlan.svids:type_name -> ensign.v1.PlannedSVID
+	55, // 27: ensign.v1.PlannedSVID.issued_at:type_name -> google.protobuf.Timestamp
+	55, // 28: ensign.v1.PlannedSVID.expires_at:type_name -> google.protobuf.Timestamp
+	26, // 29: ensign.v1.ListCutOffsResponse.acts:type_name -> ensign.v1.CutOffAct
+	33, // 30: ensign.v1.WatchCutOffResponse.laggards:type_name -> ensign.v1.Laggard
+	36, // 31: ensign.v1.AuditIdentitiesResponse.findings:type_name -> ensign.v1.Finding
+	55, // 32: ensign.v1.Finding.at:type_name -> google.protobuf.Timestamp
+	54, // 33: ensign.v1.RotateRootRequest.window:type_name -> google.protobuf.Duration
+	38, // 34: ensign.v1.RotateRootRequest.laggards:type_name -> ensign.v1.Laggards
+	1,  // 35: ensign.v1.Laggards.policy:type_name -> ensign.v1.Laggards.Policy
+	54, // 36: ensign.v1.Laggards.after:type_name -> google.protobuf.Duration
+	40, // 37: ensign.v1.RotateRootResponse.plan:type_name -> ensign.v1.RotationPlan
+	44, // 38: ensign.v1.RotateRootResponse.authority:type_name -> ensign.v1.Authority
+	45, // 39: ensign.v1.RotationPlan.from:type_name -> ensign.v1.Root
+	45, // 40: ensign.v1.RotationPlan.to:type_name -> ensign.v1.Root
+	50, // 41: ensign.v1.RotationPlan.laggards:type_name -> ensign.v1.RotationLaggard
+	44, // 42: ensign.v1.SteerRotationResponse.authority:type_name -> ensign.v1.Authority
+	45, // 43: ensign.v1.Authority.roots:type_name -> ensign.v1.Root
+	46, // 44: ensign.v1.Authority.issuer:type_name -> ensign.v1.IssuerStatus
+	47, // 45: ensign.v1.Authority.upstream:type_name -> ensign.v1.UpstreamStatus
+	48, // 46: ensign.v1.Authority.rotation:type_name -> ensign.v1.Rotation
+	55, // 47: ensign.v1.Authority.now:type_name -> google.protobuf.Timestamp
+	55, // 48: ensign.v1.Root.not_before:type_name -> google.protobuf.Timestamp
+	55, // 49: ensign.v1.Root.not_after:type_name -> google.protobuf.Timestamp
+	55, // 50: ensign.v1.IssuerStatus.not_before:type_name -> google.protobuf.Timestamp
+	55, // 51: ensign.v1.IssuerStatus.not_after:type_name -> google.protobuf.Timestamp
+	55, // 52: ensign.v1.IssuerStatus.replace_at:type_name -> google.protobuf.Timestamp
+	55, // 53: ensign.v1.UpstreamStatus.credential_expires_at:type_name -> google.protobuf.Timestamp
+	55, // 54: ensign.v1.UpstreamStatus.issuing_until:type_name -> google.protobuf.Timestamp
+	45, // 55: ensign.v1.Rotation.from:type_name -> ensign.v1.Root
+	45, // 56: ensign.v1.Rotation.to:type_name -> ensign.v1.Root
+	55, // 57: ensign.v1.Rotation.step_since:type_name -> google.protobuf.Timestamp
+	54, // 58: ensign.v1.Rotation.window:type_name -> google.protobuf.Duration
+	38, // 59: ensign.v1.Rotation.laggards_policy:type_name -> ensign.v1.Laggards
+	49, // 60: ensign.v1.Rotation.gate:type_name -> ensign.v1.Gate
+	55, // 61: ensign.v1.Rotation.renewals_until:type_name -> google.protobuf.Timestamp
+	51, // 62: ensign.v1.Rotation.timeline:type_name -> ensign.v1.RotationEvent
+	50, // 63: ensign.v1.Gate.laggards:type_name -> ensign.v1.RotationLaggard
+	55, // 64: ensign.v1.RotationLaggard.last_seen:type_name -> google.protobuf.Timestamp
+	55, // 65: ensign.v1.RotationLaggard.until:type_name -> google.protobuf.Timestamp
+	55, // 66: ensign.v1.RotationEvent.time:type_name -> google.protobuf.Timestamp
+	55, // 67: ensign.v1.RenewProxyResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
+	2,  // 68: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
+	4,  // 69: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
+	12, // 70: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
+	14, // 71: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
+	16, // 72: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
+	19, // 73: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
+	21, // 74: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
+	24, // 75: ensign.v1.AdminService.CutOff:input_type -> ensign.v1.CutOffRequest
+	29, // 76: ensign.v1.AdminService.ListCutOffs:input_type -> ensign.v1.ListCutOffsRequest
+	31, // 77: ensign.v1.AdminService.WatchCutOff:input_type -> ensign.v1.WatchCutOffRequest
+	34, // 78: ensign.v1.AdminService.AuditIdentities:input_type -> ensign.v1.AuditIdentitiesRequest
+	37, // 79: ensign.v1.AdminService.RotateRoot:input_type -> ensign.v1.RotateRootRequest
+	41, // 80: ensign.v1.AdminService.SteerRotation:input_type -> ensign.v1.SteerRotationRequest
+	43, // 81: ensign.v1.AdminService.GetAuthority:input_type -> ensign.v1.GetAuthorityRequest
+	43, // 82: ensign.v1.AdminService.WatchAuthority:input_type -> ensign.v1.GetAuthorityRequest
+	52, // 83: ensign.v1.AdminService.RenewProxy:input_type -> ensign.v1.RenewProxyRequest
+	3,  // 84: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
+	5,  // 85: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
+	13, // 86: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
+	15, // 87: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
+	17, // 88: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
+	20, // 89: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
+	22, // 90: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
+	25, // 91: ensign.v1.AdminService.CutOff:output_type -> ensign.v1.CutOffResponse
+	30, // 92: ensign.v1.AdminService.ListCutOffs:output_type -> ensign.v1.ListCutOffsResponse
+	32, // 93: ensign.v1.AdminService.WatchCutOff:output_type -> ensign.v1.WatchCutOffResponse
+	35, // 94: ensign.v1.AdminService.AuditIdentities:output_type -> ensign.v1.AuditIdentitiesResponse
+	39, // 95: ensign.v1.AdminService.RotateRoot:output_type -> ensign.v1.RotateRootResponse
+	42, // 96: ensign.v1.AdminService.SteerRotation:output_type -> ensign.v1.SteerRotationResponse
+	44, // 97: ensign.v1.AdminService.GetAuthority:output_type -> ensign.v1.Authority
+	44, // 98: ensign.v1.AdminService.WatchAuthority:output_type -> ensign.v1.Authority
+	53, // 99: ensign.v1.AdminService.RenewProxy:output_type -> ensign.v1.RenewProxyResponse
+	84, // [84:100] is the sub-list for method output_type
+	68, // [68:84] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_admin_proto_init() }
@@ -2830,8 +4437,8 @@ func file_ensign_v1_admin_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_admin_proto_rawDesc), len(file_ensign_v1_admin_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   35,
+			NumEnums:      2,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -30,6 +30,11 @@ const (
 	AdminService_ListCutOffs_FullMethodName     = "/ensign.v1.AdminService/ListCutOffs"
 	AdminService_WatchCutOff_FullMethodName     = "/ensign.v1.AdminService/WatchCutOff"
 	AdminService_AuditIdentities_FullMethodName = "/ensign.v1.AdminService/AuditIdentities"
+	AdminService_RotateRoot_FullMethodName      = "/ensign.v1.AdminService/RotateRoot"
+	AdminService_SteerRotation_FullMethodName   = "/ensign.v1.AdminService/SteerRotation"
+	AdminService_GetAuthority_FullMethodName    = "/ensign.v1.AdminService/GetAuthority"
+	AdminService_WatchAuthority_FullMethodName  = "/ensign.v1.AdminService/WatchAuthority"
+	AdminService_RenewProxy_FullMethodName      = "/ensign.v1.AdminService/RenewProxy"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -59,6 +64,17 @@ type AdminServiceClient interface {
 	WatchCutOff(ctx context.Context, in *WatchCutOffRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchCutOffResponse], error)
 	// Holds what is issued, what is served and what was seen against the record.
 	AuditIdentities(ctx context.Context, in *AuditIdentitiesRequest, opts ...grpc.CallOption) (*AuditIdentitiesResponse, error)
+	// Begins the rotation of the root; with plan it only says what that would do.
+	RotateRoot(ctx context.Context, in *RotateRootRequest, opts ...grpc.CallOption) (*RotateRootResponse, error)
+	// Pauses, resumes or rolls back.
+	SteerRotation(ctx context.Context, in *SteerRotationRequest, opts ...grpc.CallOption) (*SteerRotationResponse, error)
+	// Where the root lives, what is trusted, until when can be issued, and the rotation.
+	GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error)
+	// Streams the same, at once and with every change, until no rotation runs.
+	WatchAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Authority], error)
+	// Has the agent of one proxy get another SVID now, and returns when its Envoy has
+	// acknowledged it.
+	RenewProxy(ctx context.Context, in *RenewProxyRequest, opts ...grpc.CallOption) (*RenewProxyResponse, error)
 }
 
 type adminServiceClient struct {
@@ -215,6 +231,65 @@ func (c *adminServiceClient) AuditIdentities(ctx context.Context, in *AuditIdent
 	return out, nil
 }
 
+func (c *adminServiceClient) RotateRoot(ctx context.Context, in *RotateRootRequest, opts ...grpc.CallOption) (*RotateRootResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RotateRootResponse)
+	err := c.cc.Invoke(ctx, AdminService_RotateRoot_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) SteerRotation(ctx context.Context, in *SteerRotationRequest, opts ...grpc.CallOption) (*SteerRotationResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SteerRotationResponse)
+	err := c.cc.Invoke(ctx, AdminService_SteerRotation_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) GetAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (*Authority, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Authority)
+	err := c.cc.Invoke(ctx, AdminService_GetAuthority_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminServiceClient) WatchAuthority(ctx context.Context, in *GetAuthorityRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[Authority], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[4], AdminService_WatchAuthority_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetAuthorityRequest, Authority]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchAuthorityClient = grpc.ServerStreamingClient[Authority]
+
+func (c *adminServiceClient) RenewProxy(ctx context.Context, in *RenewProxyRequest, opts ...grpc.CallOption) (*RenewProxyResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewProxyResponse)
+	err := c.cc.Invoke(ctx, AdminService_RenewProxy_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -242,6 +317,17 @@ type AdminServiceServer interface {
 	WatchCutOff(*WatchCutOffRequest, grpc.ServerStreamingServer[WatchCutOffResponse]) error
 	// Holds what is issued, what is served and what was seen against the record.
 	AuditIdentities(context.Context, *AuditIdentitiesRequest) (*AuditIdentitiesResponse, error)
+	// Begins the rotation of the root; with plan it only says what that would do.
+	RotateRoot(context.Context, *RotateRootRequest) (*RotateRootResponse, error)
+	// Pauses, resumes or rolls back.
+	SteerRotation(context.Context, *SteerRotationRequest) (*SteerRotationResponse, error)
+	// Where the root lives, what is trusted, until when can be issued, and the rotation.
+	GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error)
+	// Streams the same, at once and with every change, until no rotation runs.
+	WatchAuthority(*GetAuthorityRequest, grpc.ServerStreamingServer[Authority]) error
+	// Has the agent of one proxy get another SVID now, and returns when its Envoy has
+	// acknowledged it.
+	RenewProxy(context.Context, *RenewProxyRequest) (*RenewProxyResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -284,6 +370,21 @@ func (UnimplementedAdminServiceServer) WatchCutOff(*WatchCutOffRequest, grpc.Ser
 }
 func (UnimplementedAdminServiceServer) AuditIdentities(context.Context, *AuditIdentitiesRequest) (*AuditIdentitiesResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method AuditIdentities not implemented")
+}
+func (UnimplementedAdminServiceServer) RotateRoot(context.Context, *RotateRootRequest) (*RotateRootResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RotateRoot not implemented")
+}
+func (UnimplementedAdminServiceServer) SteerRotation(context.Context, *SteerRotationRequest) (*SteerRotationResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method SteerRotation not implemented")
+}
+func (UnimplementedAdminServiceServer) GetAuthority(context.Context, *GetAuthorityRequest) (*Authority, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method GetAuthority not implemented")
+}
+func (UnimplementedAdminServiceServer) WatchAuthority(*GetAuthorityRequest, grpc.ServerStreamingServer[Authority]) error {
+	return status.Errorf(codes.Unimplemented, "method WatchAuthority not implemented")
+}
+func (UnimplementedAdminServiceServer) RenewProxy(context.Context, *RenewProxyRequest) (*RenewProxyResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method RenewProxy not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -476,6 +577,89 @@ func _AdminService_AuditIdentities_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_RotateRoot_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RotateRootRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RotateRoot(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RotateRoot_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RotateRoot(ctx, req.(*RotateRootRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_SteerRotation_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SteerRotationRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).SteerRotation(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_SteerRotation_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).SteerRotation(ctx, req.(*SteerRotationRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_GetAuthority_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetAuthorityRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetAuthority(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetAuthority_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetAuthority(ctx, req.(*GetAuthorityRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AdminService_WatchAuthority_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetAuthorityRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).WatchAuthority(m, &grpc.GenericServerStream[GetAuthorityRequest, Authority]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_WatchAuthorityServer = grpc.ServerStreamingServer[Authority]
+
+func _AdminService_RenewProxy_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewProxyRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).RenewProxy(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_RenewProxy_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).RenewProxy(ctx, req.(*RenewProxyRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -511,6 +695,22 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "AuditIdentities",
 			Handler:    _AdminService_AuditIdentities_Handler,
 		},
+		{
+			MethodName: "RotateRoot",
+			Handler:    _AdminService_RotateRoot_Handler,
+		},
+		{
+			MethodName: "SteerRotation",
+			Handler:    _AdminService_SteerRotation_Handler,
+		},
+		{
+			MethodName: "GetAuthority",
+			Handler:    _AdminService_GetAuthority_Handler,
+		},
+		{
+			MethodName: "RenewProxy",
+			Handler:    _AdminService_RenewProxy_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
@@ -531,6 +731,11 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchCutOff",
 			Handler:       _AdminService_WatchCutOff_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "WatchAuthority",
+			Handler:       _AdminService_WatchAuthority_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -12,6 +12,7 @@ package ensignv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -246,6 +247,8 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Stored
 	//	*ConnectResponse_Query
 	//	*ConnectResponse_CutOff
+	//	*ConnectResponse_Trust
+	//	*ConnectResponse_Renew
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -315,6 +318,24 @@ func (x *ConnectResponse) GetCutOff() *CutOff {
 	return nil
 }
 
+func (x *ConnectResponse) GetTrust() *Trust {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Trust); ok {
+			return x.Trust
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetRenew() *Renew {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Renew); ok {
+			return x.Renew
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -332,11 +353,25 @@ type ConnectResponse_CutOff struct {
 	CutOff *CutOff `protobuf:"bytes,3,opt,name=cut_off,json=cutOff,proto3,oneof"`
 }
 
+type ConnectResponse_Trust struct {
+	// Sent on every stream right behind the first cut_off, and again whenever it changes.
+	Trust *Trust `protobuf:"bytes,4,opt,name=trust,proto3,oneof"`
+}
+
+type ConnectResponse_Renew struct {
+	// Somebody asked for it: get another SVID now.
+	Renew *Renew `protobuf:"bytes,5,opt,name=renew,proto3,oneof"`
+}
+
 func (*ConnectResponse_Stored) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Query) isConnectResponse_Message() {}
 
 func (*ConnectResponse_CutOff) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Trust) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Renew) isConnectResponse_Message() {}
 
 // Report is the whole of what one agent knows about its Envoy. A later report
 // of the same workload replaces an earlier one.
@@ -361,7 +396,11 @@ type Report struct {
 	Obedience *Obedience `protobuf:"bytes,8,opt,name=obedience,proto3" json:"obedience,omitempty"`
 	// The newest checkpoint of the ledger that the agent has proven to grow from the
 	// one that it kept before. Unset before the first.
-	Ledger        *LedgerSeen `protobuf:"bytes,9,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	Ledger *LedgerSeen `protobuf:"bytes,9,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// Why the last attempt to get an SVID failed. Empty: it did not.
+	RenewalError string `protobuf:"bytes,10,opt,name=renewal_error,json=renewalError,proto3" json:"renewal_error,omitempty"`
+	// Why the newest Trust was not taken over. Empty: it was.
+	TrustError    string `protobuf:"bytes,11,opt,name=trust_error,json=trustError,proto3" json:"trust_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -459,6 +498,132 @@ func (x *Report) GetLedger() *LedgerSeen {
 	return nil
 }
 
+func (x *Report) GetRenewalError() string {
+	if x != nil {
+		return x.RenewalError
+	}
+	return ""
+}
+
+func (x *Report) GetTrustError() string {
+	if x != nil {
+		return x.TrustError
+	}
+	return ""
+}
+
+// Trust is the whole of what is to be trusted now, and where to live; a later one
+// replaces it.
+type Trust struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts up with every change. An agent ignores one that is lower than it has
+	// followed on this control plane's word already, but for the roots of a new stream.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// DER of the roots, at least one. They become ROOTCA.
+	Roots [][]byte `protobuf:"bytes,2,rep,name=roots,proto3" json:"roots,omitempty"`
+	// SHA-256 (lower-case hex) of the root that the agent's SVID is to lead to. An agent
+	// whose SVID leads to another gets a new one, at a random moment of renew_within,
+	// counted from when it first hears of this root.
+	Root          string               `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`
+	RenewWithin   *durationpb.Duration `protobuf:"bytes,4,opt,name=renew_within,json=renewWithin,proto3" json:"renew_within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Trust) Reset() {
+	*x = Trust{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Trust) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Trust) ProtoMessage() {}
+
+func (x *Trust) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Trust.ProtoReflect.Descriptor instead.
+func (*Trust) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Trust) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Trust) GetRoots() [][]byte {
+	if x != nil {
+		return x.Roots
+	}
+	return nil
+}
+
+func (x *Trust) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *Trust) GetRenewWithin() *durationpb.Duration {
+	if x != nil {
+		return x.RenewWithin
+	}
+	return nil
+}
+
+type Renew struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renew) Reset() {
+	*x = Renew{}
+	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renew) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renew) ProtoMessage() {}
+
+func (x *Renew) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renew.ProtoReflect.Descriptor instead.
+func (*Renew) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{4}
+}
+
 // CutOff is the whole of what is cut off now; a later one replaces it.
 type CutOff struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -484,7 +649,7 @@ type CutOff struct {
 
 func (x *CutOff) Reset() {
 	*x = CutOff{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	mi := &file_ensign_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -496,7 +661,7 @@ func (x *CutOff) String() string {
 func (*CutOff) ProtoMessage() {}
 
 func (x *CutOff) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[3]
+	mi := &file_ensign_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -509,7 +674,7 @@ func (x *CutOff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutOff.ProtoReflect.Descriptor instead.
 func (*CutOff) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *CutOff) GetRevision() uint64 {
@@ -579,7 +744,7 @@ type CutCertificate struct {
 
 func (x *CutCertificate) Reset() {
 	*x = CutCertificate{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	mi := &file_ensign_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +756,7 @@ func (x *CutCertificate) String() string {
 func (*CutCertificate) ProtoMessage() {}
 
 func (x *CutCertificate) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[4]
+	mi := &file_ensign_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +769,7 @@ func (x *CutCertificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutCertificate.ProtoReflect.Descriptor instead.
 func (*CutCertificate) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CutCertificate) GetFingerprint() string {
@@ -666,7 +831,7 @@ type CutIssuer struct {
 
 func (x *CutIssuer) Reset() {
 	*x = CutIssuer{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	mi := &file_ensign_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -678,7 +843,7 @@ func (x *CutIssuer) String() string {
 func (*CutIssuer) ProtoMessage() {}
 
 func (x *CutIssuer) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[5]
+	mi := &file_ensign_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -691,7 +856,7 @@ func (x *CutIssuer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CutIssuer.ProtoReflect.Descriptor instead.
 func (*CutIssuer) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CutIssuer) GetSerial() string {
@@ -727,7 +892,7 @@ type Obedience struct {
 
 func (x *Obedience) Reset() {
 	*x = Obedience{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	mi := &file_ensign_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -739,7 +904,7 @@ func (x *Obedience) String() string {
 func (*Obedience) ProtoMessage() {}
 
 func (x *Obedience) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[6]
+	mi := &file_ensign_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -752,7 +917,7 @@ func (x *Obedience) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obedience.ProtoReflect.Descriptor instead.
 func (*Obedience) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Obedience) GetRevision() uint64 {
@@ -811,7 +976,7 @@ type LedgerSeen struct {
 
 func (x *LedgerSeen) Reset() {
 	*x = LedgerSeen{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[7]
+	mi := &file_ensign_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +988,7 @@ func (x *LedgerSeen) String() string {
 func (*LedgerSeen) ProtoMessage() {}
 
 func (x *LedgerSeen) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[7]
+	mi := &file_ensign_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1001,7 @@ func (x *LedgerSeen) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerSeen.ProtoReflect.Descriptor instead.
 func (*LedgerSeen) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *LedgerSeen) GetSize() uint64 {
@@ -871,7 +1036,7 @@ type Sightings struct {
 
 func (x *Sightings) Reset() {
 	*x = Sightings{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[8]
+	mi := &file_ensign_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -883,7 +1048,7 @@ func (x *Sightings) String() string {
 func (*Sightings) ProtoMessage() {}
 
 func (x *Sightings) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[8]
+	mi := &file_ensign_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -896,7 +1061,7 @@ func (x *Sightings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sightings.ProtoReflect.Descriptor instead.
 func (*Sightings) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Sightings) GetSightings() []*Sighting {
@@ -926,7 +1091,7 @@ type Sighting struct {
 
 func (x *Sighting) Reset() {
 	*x = Sighting{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[9]
+	mi := &file_ensign_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -938,7 +1103,7 @@ func (x *Sighting) String() string {
 func (*Sighting) ProtoMessage() {}
 
 func (x *Sighting) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[9]
+	mi := &file_ensign_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -951,7 +1116,7 @@ func (x *Sighting) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sighting.ProtoReflect.Descriptor instead.
 func (*Sighting) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Sighting) GetFingerprint() string {
@@ -1025,7 +1190,7 @@ type SecretState struct {
 
 func (x *SecretState) Reset() {
 	*x = SecretState{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[10]
+	mi := &file_ensign_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1037,7 +1202,7 @@ func (x *SecretState) String() string {
 func (*SecretState) ProtoMessage() {}
 
 func (x *SecretState) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[10]
+	mi := &file_ensign_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1050,7 +1215,7 @@ func (x *SecretState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretState.ProtoReflect.Descriptor instead.
 func (*SecretState) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SecretState) GetSerial() string {
@@ -1093,7 +1258,7 @@ type ReportStored struct {
 
 func (x *ReportStored) Reset() {
 	*x = ReportStored{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[11]
+	mi := &file_ensign_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1105,7 +1270,7 @@ func (x *ReportStored) String() string {
 func (*ReportStored) ProtoMessage() {}
 
 func (x *ReportStored) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[11]
+	mi := &file_ensign_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1118,7 +1283,7 @@ func (x *ReportStored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStored.ProtoReflect.Descriptor instead.
 func (*ReportStored) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ReportStored) GetSequence() uint64 {
@@ -1150,7 +1315,7 @@ type LedgerProof struct {
 
 func (x *LedgerProof) Reset() {
 	*x = LedgerProof{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[12]
+	mi := &file_ensign_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1162,7 +1327,7 @@ func (x *LedgerProof) String() string {
 func (*LedgerProof) ProtoMessage() {}
 
 func (x *LedgerProof) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[12]
+	mi := &file_ensign_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1175,7 +1340,7 @@ func (x *LedgerProof) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerProof.ProtoReflect.Descriptor instead.
 func (*LedgerProof) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LedgerProof) GetNote() string {
@@ -1218,7 +1383,7 @@ type EnvoyQuery struct {
 
 func (x *EnvoyQuery) Reset() {
 	*x = EnvoyQuery{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[13]
+	mi := &file_ensign_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1395,7 @@ func (x *EnvoyQuery) String() string {
 func (*EnvoyQuery) ProtoMessage() {}
 
 func (x *EnvoyQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[13]
+	mi := &file_ensign_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1408,7 @@ func (x *EnvoyQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvoyQuery.ProtoReflect.Descriptor instead.
 func (*EnvoyQuery) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EnvoyQuery) GetId() uint64 {
@@ -1274,7 +1439,7 @@ type EnvoyAnswer struct {
 
 func (x *EnvoyAnswer) Reset() {
 	*x = EnvoyAnswer{}
-	mi := &file_ensign_v1_agent_proto_msgTypes[14]
+	mi := &file_ensign_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1451,7 @@ func (x *EnvoyAnswer) String() string {
 func (*EnvoyAnswer) ProtoMessage() {}
 
 func (x *EnvoyAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_agent_proto_msgTypes[14]
+	mi := &file_ensign_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1464,7 @@ func (x *EnvoyAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnvoyAnswer.ProtoReflect.Descriptor instead.
 func (*EnvoyAnswer) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_ensign_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EnvoyAnswer) GetId() uint64 {
@@ -1334,17 +1499,19 @@ var File_ensign_v1_agent_proto protoreflect.FileDescriptor
 
 const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x15ensign/v1/agent.proto\x12\tensign.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n" +
+	"\x15ensign/v1/agent.proto\x12\tensign.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x01\n" +
 	"\x0eConnectRequest\x12+\n" +
 	"\x06report\x18\x01 \x01(\v2\x11.ensign.v1.ReportH\x00R\x06report\x120\n" +
 	"\x06answer\x18\x02 \x01(\v2\x16.ensign.v1.EnvoyAnswerH\x00R\x06answer\x124\n" +
 	"\tsightings\x18\x03 \x01(\v2\x14.ensign.v1.SightingsH\x00R\tsightingsB\t\n" +
-	"\amessage\"\xac\x01\n" +
+	"\amessage\"\x80\x02\n" +
 	"\x0fConnectResponse\x121\n" +
 	"\x06stored\x18\x01 \x01(\v2\x17.ensign.v1.ReportStoredH\x00R\x06stored\x12-\n" +
 	"\x05query\x18\x02 \x01(\v2\x15.ensign.v1.EnvoyQueryH\x00R\x05query\x12,\n" +
-	"\acut_off\x18\x03 \x01(\v2\x11.ensign.v1.CutOffH\x00R\x06cutOffB\t\n" +
-	"\amessage\"\x87\x03\n" +
+	"\acut_off\x18\x03 \x01(\v2\x11.ensign.v1.CutOffH\x00R\x06cutOff\x12(\n" +
+	"\x05trust\x18\x04 \x01(\v2\x10.ensign.v1.TrustH\x00R\x05trust\x12(\n" +
+	"\x05renew\x18\x05 \x01(\v2\x10.ensign.v1.RenewH\x00R\x05renewB\t\n" +
+	"\amessage\"\xcd\x03\n" +
 	"\x06Report\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12:\n" +
@@ -1354,7 +1521,17 @@ const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\x05clock\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05clock\x12!\n" +
 	"\fsecret_error\x18\a \x01(\tR\vsecretError\x122\n" +
 	"\tobedience\x18\b \x01(\v2\x14.ensign.v1.ObedienceR\tobedience\x12-\n" +
-	"\x06ledger\x18\t \x01(\v2\x15.ensign.v1.LedgerSeenR\x06ledger\"\x8d\x02\n" +
+	"\x06ledger\x18\t \x01(\v2\x15.ensign.v1.LedgerSeenR\x06ledger\x12#\n" +
+	"\rrenewal_error\x18\n" +
+	" \x01(\tR\frenewalError\x12\x1f\n" +
+	"\vtrust_error\x18\v \x01(\tR\n" +
+	"trustError\"\x8b\x01\n" +
+	"\x05Trust\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05roots\x18\x02 \x03(\fR\x05roots\x12\x12\n" +
+	"\x04root\x18\x03 \x01(\tR\x04root\x12<\n" +
+	"\frenew_within\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\vrenewWithin\"\a\n" +
+	"\x05Renew\"\x8d\x02\n" +
 	"\x06CutOff\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12=\n" +
 	"\fcertificates\x18\x02 \x03(\v2\x19.ensign.v1.CutCertificateR\fcertificates\x12\x1e\n" +
@@ -1451,57 +1628,63 @@ func file_ensign_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_ensign_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ensign_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_ensign_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_ensign_v1_agent_proto_goTypes = []any{
 	(CutMethod)(0),                // 0: ensign.v1.CutMethod
 	(EnvoyPage)(0),                // 1: ensign.v1.EnvoyPage
 	(*ConnectRequest)(nil),        // 2: ensign.v1.ConnectRequest
 	(*ConnectResponse)(nil),       // 3: ensign.v1.ConnectResponse
 	(*Report)(nil),                // 4: ensign.v1.Report
-	(*CutOff)(nil),                // 5: ensign.v1.CutOff
-	(*CutCertificate)(nil),        // 6: ensign.v1.CutCertificate
-	(*CutIssuer)(nil),             // 7: ensign.v1.CutIssuer
-	(*Obedience)(nil),             // 8: ensign.v1.Obedience
-	(*LedgerSeen)(nil),            // 9: ensign.v1.LedgerSeen
-	(*Sightings)(nil),             // 10: ensign.v1.Sightings
-	(*Sighting)(nil),              // 11: ensign.v1.Sighting
-	(*SecretState)(nil),           // 12: ensign.v1.SecretState
-	(*ReportStored)(nil),          // 13: ensign.v1.ReportStored
-	(*LedgerProof)(nil),           // 14: ensign.v1.LedgerProof
-	(*EnvoyQuery)(nil),            // 15: ensign.v1.EnvoyQuery
-	(*EnvoyAnswer)(nil),           // 16: ensign.v1.EnvoyAnswer
-	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
+	(*Trust)(nil),                 // 5: ensign.v1.Trust
+	(*Renew)(nil),                 // 6: ensign.v1.Renew
+	(*CutOff)(nil),                // 7: ensign.v1.CutOff
+	(*CutCertificate)(nil),        // 8: ensign.v1.CutCertificate
+	(*CutIssuer)(nil),             // 9: ensign.v1.CutIssuer
+	(*Obedience)(nil),             // 10: ensign.v1.Obedience
+	(*LedgerSeen)(nil),            // 11: ensign.v1.LedgerSeen
+	(*Sightings)(nil),             // 12: ensign.v1.Sightings
+	(*Sighting)(nil),              // 13: ensign.v1.Sighting
+	(*SecretState)(nil),           // 14: ensign.v1.SecretState
+	(*ReportStored)(nil),          // 15: ensign.v1.ReportStored
+	(*LedgerProof)(nil),           // 16: ensign.v1.LedgerProof
+	(*EnvoyQuery)(nil),            // 17: ensign.v1.EnvoyQuery
+	(*EnvoyAnswer)(nil),           // 18: ensign.v1.EnvoyAnswer
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 20: google.protobuf.Duration
 }
 var file_ensign_v1_agent_proto_depIdxs = []int32{
 	4,  // 0: ensign.v1.ConnectRequest.report:type_name -> ensign.v1.Report
-	16, // 1: ensign.v1.ConnectRequest.answer:type_name -> ensign.v1.EnvoyAnswer
-	10, // 2: ensign.v1.ConnectRequest.sightings:type_name -> ensign.v1.Sightings
-	13, // 3: ensign.v1.ConnectResponse.stored:type_name -> ensign.v1.ReportStored
-	15, // 4: ensign.v1.ConnectResponse.query:type_name -> ensign.v1.EnvoyQuery
-	5,  // 5: ensign.v1.ConnectResponse.cut_off:type_name -> ensign.v1.CutOff
-	12, // 6: ensign.v1.Report.acknowledged:type_name -> ensign.v1.SecretState
-	17, // 7: ensign.v1.Report.clock:type_name -> google.protobuf.Timestamp
-	8,  // 8: ensign.v1.Report.obedience:type_name -> ensign.v1.Obedience
-	9,  // 9: ensign.v1.Report.ledger:type_name -> ensign.v1.LedgerSeen
-	6,  // 10: ensign.v1.CutOff.certificates:type_name -> ensign.v1.CutCertificate
-	7,  // 11: ensign.v1.CutOff.issuers:type_name -> ensign.v1.CutIssuer
-	17, // 12: ensign.v1.CutCertificate.not_before:type_name -> google.protobuf.Timestamp
-	17, // 13: ensign.v1.CutCertificate.not_after:type_name -> google.protobuf.Timestamp
-	0,  // 14: ensign.v1.Obedience.method:type_name -> ensign.v1.CutMethod
-	11, // 15: ensign.v1.Sightings.sightings:type_name -> ensign.v1.Sighting
-	17, // 16: ensign.v1.Sighting.not_before:type_name -> google.protobuf.Timestamp
-	17, // 17: ensign.v1.Sighting.not_after:type_name -> google.protobuf.Timestamp
-	17, // 18: ensign.v1.Sighting.seen_at:type_name -> google.protobuf.Timestamp
-	17, // 19: ensign.v1.SecretState.acknowledged_at:type_name -> google.protobuf.Timestamp
-	14, // 20: ensign.v1.ReportStored.ledger:type_name -> ensign.v1.LedgerProof
-	1,  // 21: ensign.v1.EnvoyQuery.page:type_name -> ensign.v1.EnvoyPage
-	2,  // 22: ensign.v1.AgentService.Connect:input_type -> ensign.v1.ConnectRequest
-	3,  // 23: ensign.v1.AgentService.Connect:output_type -> ensign.v1.ConnectResponse
-	23, // [23:24] is the sub-list for method output_type
-	22, // [22:23] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	18, // 1: ensign.v1.ConnectRequest.answer:type_name -> ensign.v1.EnvoyAnswer
+	12, // 2: ensign.v1.ConnectRequest.sightings:type_name -> ensign.v1.Sightings
+	15, // 3: ensign.v1.ConnectResponse.stored:type_name -> ensign.v1.ReportStored
+	17, // 4: ensign.v1.ConnectResponse.query:type_name -> ensign.v1.EnvoyQuery
+	7,  // 5: ensign.v1.ConnectResponse.cut_off:type_name -> ensign.v1.CutOff
+	5,  // 6: ensign.v1.ConnectResponse.trust:type_name -> ensign.v1.Trust
+	6,  // 7: ensign.v1.ConnectResponse.renew:type_name -> ensign.v1.Renew
+	14, // 8: ensign.v1.Report.acknowledged:type_name -> ensign.v1.SecretState
+	19, // 9: ensign.v1.Report.clock:type_name -> google.protobuf.Timestamp
+	10, // 10: ensign.v1.Report.obedience:type_name -> ensign.v1.Obedience
+	11, // 11: ensign.v1.Report.ledger:type_name -> ensign.v1.LedgerSeen
+	20, // 12: ensign.v1.Trust.renew_within:type_name -> google.protobuf.Duration
+	8,  // 13: ensign.v1.CutOff.certificates:type_name -> ensign.v1.CutCertificate
+	9,  // 14: ensign.v1.CutOff.issuers:type_name -> ensign.v1.CutIssuer
+	19, // 15: ensign.v1.CutCertificate.not_before:type_name -> google.protobuf.Timestamp
+	19, // 16: ensign.v1.CutCertificate.not_after:type_name -> google.protobuf.Timestamp
+	0,  // 17: ensign.v1.Obedience.method:type_name -> ensign.v1.CutMethod
+	13, // 18: ensign.v1.Sightings.sightings:type_name -> ensign.v1.Sighting
+	19, // 19: ensign.v1.Sighting.not_before:type_name -> google.protobuf.Timestamp
+	19, // 20: ensign.v1.Sighting.not_after:type_name -> google.protobuf.Timestamp
+	19, // 21: ensign.v1.Sighting.seen_at:type_name -> google.protobuf.Timestamp
+	19, // 22: ensign.v1.SecretState.acknowledged_at:type_name -> google.protobuf.Timestamp
+	16, // 23: ensign.v1.ReportStored.ledger:type_name -> ensign.v1.LedgerProof
+	1,  // 24: ensign.v1.EnvoyQuery.page:type_name -> ensign.v1.EnvoyPage
+	2,  // 25: ensign.v1.AgentService.Connect:input_type -> ensign.v1.ConnectRequest
+	3,  // 26: ensign.v1.AgentService.Connect:output_type -> ensign.v1.ConnectResponse
+	26, // [26:27] is the sub-list for method output_type
+	25, // [25:26] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_agent_proto_init() }
@@ -1518,6 +1701,8 @@ func file_ensign_v1_agent_proto_init() {
 		(*ConnectResponse_Stored)(nil),
 		(*ConnectResponse_Query)(nil),
 		(*ConnectResponse_CutOff)(nil),
+		(*ConnectResponse_Trust)(nil),
+		(*ConnectResponse_Renew)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1525,7 +1710,7 @@ func file_ensign_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_agent_proto_rawDesc), len(file_ensign_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

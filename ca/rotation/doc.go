@@ -1,0 +1,19 @@
+// Package rotation replaces the root of the mesh while nobody notices.
+//
+// Its one durable state is the ledger: each step is one entry, written before the step
+// takes effect, and where a rotation stands is a pure fold over all of them. A
+// [Manager] keeps that state, is the [ca.Upstream] of the CA, and tells whoever
+// distributes roots what is to be trusted ([Manager.Trust]).
+//
+// A rotation goes through these steps, each behind a gate whose population is every
+// instance with a live SVID and whose evidence is what Envoys have acknowledged:
+//
+//	preparing     the new root is made beside the old one
+//	distributing  everybody is told to trust both        gate: all have acknowledged both
+//	activating    the new root signs; SVIDs are renewed   gate: nobody lives on the old one
+//	retiring      everybody is told to trust the new one  gate: all have acknowledged that
+//	done
+//
+// A rollback is the same machine with old and new exchanged, begun at the step that
+// undoes what was done.
+package rotation

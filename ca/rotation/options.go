@@ -1,0 +1,42 @@
+package rotation
+
+import "time"
+
+// DefaultWindow is over how long renewals are spread.
+const DefaultWindow = 10 * time.Minute
+
+// MaxSkew is how far a clock may be off: SVIDs begin ca.Backdate before now, and one
+// that begins in a proxy's future is refused there.
+const MaxSkew = 9 * time.Minute
+
+// Options are what a person chooses of a rotation.
+type Options struct {
+	// Via is the place of the new root; "" is that of the old one.
+	Via string `json:"via,omitempty"`
+	// Window is over how long renewals are spread; 0 is DefaultWindow, less with Compromised.
+	Window   time.Duration `json:"window,omitempty"`
+	Laggards Laggards      `json:"laggards,omitzero"`
+	// Compromised: the old root is not to be believed any more.
+	Compromised bool   `json:"compromised,omitempty"`
+	Reason      string `json:"reason,omitempty"`
+}
+
+// Laggards says what is done about instances that keep a gate waiting.
+type Laggards struct {
+	Policy Policy `json:"policy,omitempty"`
+	// After is how long SkipOffline and Abort wait.
+	After time.Duration `json:"after,omitempty"`
+}
+
+// Policy is one of the three.
+type Policy string
+
+// The policies.
+const (
+	// Wait until they follow, or their SVIDs end.
+	Wait Policy = "wait"
+	// SkipOffline passes without those who have given no sign of life for so long.
+	SkipOffline Policy = "skip-offline"
+	// Abort rolls back when a gate has not passed so long after its step began.
+	Abort Policy = "abort"
+)
