@@ -13,7 +13,9 @@ type Report struct {
 	SPIFFEID  string `json:"spiffe_id"`
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`
-	NodeID    string `json:"node_id"`
+	// PodUID tells the pod from an earlier one of the same name.
+	PodUID string `json:"pod_uid,omitempty"`
+	NodeID string `json:"node_id"`
 	// Sequence counts up in one agent process.
 	Sequence uint64 `json:"sequence"`
 	// What Envoy acknowledged over SDS; empty before its first acknowledgement.
@@ -81,7 +83,7 @@ func (r Report) check() error {
 		return fmt.Errorf("%w: it names no pod or no identity", ErrInvalid)
 	}
 	for name, text := range map[string]string{
-		"spiffe_id": r.SPIFFEID, "namespace": r.Namespace, "pod": r.Pod, "node_id": r.NodeID,
+		"spiffe_id": r.SPIFFEID, "namespace": r.Namespace, "pod": r.Pod, "pod_uid": r.PodUID, "node_id": r.NodeID,
 		"envoy_version": r.EnvoyVersion, "secret_error": r.SecretError,
 		"renewal_error": r.RenewalError, "trust_error": r.TrustError,
 	} {

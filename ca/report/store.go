@@ -18,6 +18,14 @@ CREATE TABLE IF NOT EXISTS reports (
 	data      TEXT NOT NULL,
 	PRIMARY KEY (namespace, pod)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS acks (
+	namespace TEXT NOT NULL,
+	pod       TEXT NOT NULL,
+	serial    TEXT NOT NULL,
+	at        INTEGER NOT NULL,
+	data      TEXT NOT NULL,
+	PRIMARY KEY (namespace, pod, serial)
+) STRICT;
 CREATE TABLE IF NOT EXISTS sightings (
 	namespace TEXT NOT NULL,
 	pod       TEXT NOT NULL,
@@ -83,7 +91,10 @@ func (s *Store) Put(ctx context.Context, r Report) error {
 	}
 	err = s.group.Do(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO reports (namespace, pod, data) VALUES (?, ?, ?)`, r.Namespace, r.Pod, string(data))
-		return err
+		if err != nil {
+			return err
+		}
+		return putAck(ctx, tx, r)
 	})
 	if err != nil {
 		return fmt.Errorf("storing the report of %s/%s: %w", r.Namespace, r.Pod, err)
