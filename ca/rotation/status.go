@@ -33,8 +33,6 @@ type Trust struct {
 	// root's key, signed by the root before it. Oldest first; none of an expired or a
 	// compromised root.
 	Links []*x509.Certificate
-	// Revoked are the trusted roots' fingerprints of which issuers are to be revoked now.
-	Revoked []string
 }
 
 // Status is where everything stands.
