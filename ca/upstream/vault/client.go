@@ -16,23 +16,22 @@ const maxAnswer = 256 << 10
 
 var errTooLarge = fmt.Errorf("over %d bytes", maxAnswer)
 
-// Client asks Vault, with a token that it gets and keeps alive itself. It is safe
+// client asks Vault, with a token that it gets and keeps alive itself. It is safe
 // for concurrent use.
-type Client struct {
-	cfg     Config
-	api     *api.Client
-	metrics metrics
+type client struct {
+	cfg  Config
+	auth Auth
+	api  *api.Client
+	// credential names auth for the metrics.
+	credential string
+	metrics    metrics
+	health     health
 	// turn guards held, and is taken with a context: a login crosses the network.
 	turn chan struct{}
 	held token
 }
 
-// NewClient checks the configuration. It does not ask Vault yet.
-func NewClient(cfg Config) (*Client, error) {
-	cfg, err := cfg.validated()
-	if err != nil {
-		return nil, err
-	}
+func newClient(cfg Config, auth Auth, m metrics, credential string) (*client, error) {
 	transport, err := cfg.transport()
 	if err != nil {
 		return nil, err
@@ -51,22 +50,33 @@ func NewClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a client of vault: %w", err)
 	}
-	return &Client{cfg: cfg, api: lib, metrics: newMetrics(cfg.Metrics), turn: make(chan struct{}, 1)}, nil
+	m.expiry.WithLabelValues(credential)
+	return &client{cfg: cfg, auth: auth, api: lib, credential: credential, metrics: m, turn: make(chan struct{}, 1)}, nil
 }
 
 // bounded gives a call its time, whatever the caller's context allows.
-func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func (c *client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, c.cfg.Timeout)
 }
 
-// write posts with a token. One that Vault does not take any more, since it was
+// write posts with a token.
+func (c *client) write(ctx context.Context, path string, body map[string]any) (*api.Secret, error) {
+	return c.withToken(ctx, func(token string) (*api.Secret, error) { return c.post(ctx, token, path, body) })
+}
+
+// readAs reads with a token.
+func (c *client) readAs(ctx context.Context, path string) (*api.Secret, error) {
+	return c.withToken(ctx, func(token string) (*api.Secret, error) { return c.read(ctx, token, path) })
+}
+
+// withToken asks with a token. One that Vault does not take any more, since it was
 // revoked for example, is replaced once by a new login.
-func (c *Client) write(ctx context.Context, path string, body map[string]any) (*api.Secret, error) {
+func (c *client) withToken(ctx context.Context, request func(token string) (*api.Secret, error)) (*api.Secret, error) {
 	held, err := c.token(ctx, "")
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.post(ctx, held, path, body)
+	answer, err := request(held)
 	if !errors.Is(err, ErrDenied) {
 		return answer, err
 	}
@@ -77,23 +87,23 @@ func (c *Client) write(ctx context.Context, path string, body map[string]any) (*
 	if fresh == held {
 		return nil, err
 	}
-	return c.post(ctx, fresh, path, body)
+	return request(fresh)
 }
 
-func (c *Client) post(ctx context.Context, token, path string, body map[string]any) (*api.Secret, error) {
+func (c *client) post(ctx context.Context, token, path string, body map[string]any) (*api.Secret, error) {
 	return c.ask(token, path, func(lib *api.Client) (*api.Secret, error) {
 		return lib.Logical().WriteWithContext(ctx, path, body)
 	})
 }
 
-func (c *Client) read(ctx context.Context, token, path string) (*api.Secret, error) {
+func (c *client) read(ctx context.Context, token, path string) (*api.Secret, error) {
 	return c.ask(token, path, func(lib *api.Client) (*api.Secret, error) {
 		return lib.Logical().ReadWithContext(ctx, path)
 	})
 }
 
 // ask makes one request, counts it and explains its error. Token "" is none.
-func (c *Client) ask(token, path string, request func(*api.Client) (*api.Secret, error)) (*api.Secret, error) {
+func (c *client) ask(token, path string, request func(*api.Client) (*api.Secret, error)) (*api.Secret, error) {
 	// A copy, with a token and a namespace that no environment variable chose.
 	lib, err := c.api.Clone()
 	if err != nil {
@@ -111,6 +121,9 @@ func (c *Client) ask(token, path string, request func(*api.Client) (*api.Secret,
 	c.metrics.requests.WithLabelValues(outcome(err)).Inc()
 	return answer, err
 }
+
+// refused counts an answer that was well-formed and not taken.
+func (c *client) refused(err error) { c.metrics.requests.WithLabelValues(outcome(err)).Inc() }
 
 // limited refuses answers over maxAnswer.
 type limited struct{ http.RoundTripper }

@@ -14,12 +14,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
 // DefaultTimeout bounds each call.
 const DefaultTimeout = 10 * time.Second
 
-// Config says where Vault is and who asks. Address, Mount, Issuer and Auth are required.
+// Config says where Vault is and who asks. Address, Mount, Auth, TrustDomain and
+// Ledger are required.
 type Config struct {
 	// Address is Vault's URL: https, or http to this machine only.
 	Address string
@@ -30,10 +32,15 @@ type Config struct {
 	Namespace string
 	// Mount is the path of the PKI engine, "ensign" for example.
 	Mount string
-	// Issuer is the name or ID of the mount's issuer that signs.
+	// Issuer is the name of the mount's issuer that a mesh begins with which begins in
+	// Vault. Empty: it begins elsewhere, and Vault gets roots by rotation only.
 	Issuer string
-	// Auth gets tokens.
-	Auth Auth
+	// Auth gets tokens that sign issuers (policy daily), RotationAuth those that make
+	// roots and sign links between them (policy rotation). Nil: no rotation to Vault.
+	Auth, RotationAuth Auth
+	TrustDomain        spiffeid.TrustDomain
+	// Ledger gets the mesh's first root.
+	Ledger Ledger
 	// Timeout of each call, login included; default [DefaultTimeout].
 	Timeout time.Duration
 
@@ -48,6 +55,16 @@ var (
 	issuerForm = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
 )
 
+// Check says what is wrong with the fields that people write: all but TrustDomain and
+// Ledger. It reads CAFile, and asks nobody.
+func (c Config) Check() error {
+	cfg, err := c.validated()
+	if err == nil {
+		_, err = cfg.transport()
+	}
+	return err
+}
+
 func (c Config) validated() (Config, error) {
 	at, err := url.Parse(c.Address)
 	switch {
@@ -55,12 +72,12 @@ func (c Config) validated() (Config, error) {
 		return Config{}, fmt.Errorf("vault address %q is not a URL like https://vault.example:8200", c.Address)
 	case at.Scheme == "http" && !loopback(at.Hostname()):
 		return Config{}, fmt.Errorf("vault address %q is not https: the token would cross the network in the clear", c.Address)
-	case !mountForm.MatchString(c.Mount):
+	case !ValidMount(c.Mount):
 		return Config{}, fmt.Errorf("vault mount %q is not the path of a PKI engine, without slashes around it", c.Mount)
-	case !issuerForm.MatchString(c.Issuer):
-		return Config{}, fmt.Errorf("vault issuer %q is not the name or ID of an issuer", c.Issuer)
+	case c.Issuer != "" && !issuerForm.MatchString(c.Issuer):
+		return Config{}, fmt.Errorf("vault issuer %q is not the name of an issuer", c.Issuer)
 	case c.Issuer == "default":
-		return Config{}, errors.New(`vault issuer "default" is whichever the mount's default is today: give the issuer's own name or ID`)
+		return Config{}, errors.New(`vault issuer "default" is whichever the mount's default is today: give the issuer's own name`)
 	case c.Auth == nil:
 		return Config{}, errors.New("vault needs a way to log in")
 	case c.Timeout < 0:
@@ -101,3 +118,6 @@ func (c Config) transport() (*http.Transport, error) {
 	}
 	return t, nil
 }
+
+// ValidMount says whether a text is the path of an engine or a login method.
+func ValidMount(path string) bool { return mountForm.MatchString(path) }

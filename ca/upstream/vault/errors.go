@@ -24,8 +24,12 @@ var (
 	ErrAnswer = errors.New("vault's answer is refused")
 	// ErrOtherRoot: Vault's root is not the one that this mesh trusts.
 	ErrOtherRoot = errors.New("vault's root is not this mesh's")
-	// ErrUnrecorded: the roots in bundle.pem are not in the ledger.
-	ErrUnrecorded = errors.New("the ledger lacks the root that is in force")
+	// ErrNoRotation: there are no credentials to make roots and links with.
+	ErrNoRotation = errors.New("there are no credentials for rotations in vault: give ensignd --vault-rotation-auth, whose policy is deploy/vault/rotation.hcl")
+	// ErrByHand: the next root can only be made by a person.
+	ErrByHand = errors.New("this is to be done by hand")
+
+	errNoIssuer = errors.New("vault has no issuer of that name")
 )
 
 // maxDetail bounds what of Vault's own words goes into an error.

@@ -45,7 +45,7 @@ func (t token) lookAfter(now time.Time) time.Duration {
 }
 
 // take waits for the turn.
-func (c *Client) take(ctx context.Context) (release func(), err error) {
+func (c *client) take(ctx context.Context) (release func(), err error) {
 	select {
 	case c.turn <- struct{}{}:
 		return func() { <-c.turn }, nil
@@ -55,7 +55,7 @@ func (c *Client) take(ctx context.Context) (release func(), err error) {
 }
 
 // token is one that is usable now and not spent. It logs in if need be.
-func (c *Client) token(ctx context.Context, spent string) (string, error) {
+func (c *client) token(ctx context.Context, spent string) (string, error) {
 	release, err := c.take(ctx)
 	if err != nil {
 		return "", err
@@ -64,16 +64,15 @@ func (c *Client) token(ctx context.Context, spent string) (string, error) {
 	if c.held.usable(time.Now()) && c.held.secret != spent {
 		return c.held.secret, nil
 	}
-	if err := c.login(ctx); err != nil {
-		return "", err
-	}
-	return c.held.secret, nil
+	err = c.login(ctx)
+	c.health.loggedIn(err)
+	return c.held.secret, err
 }
 
 // login replaces the token. The caller has the turn.
-func (c *Client) login(ctx context.Context) error {
+func (c *client) login(ctx context.Context) error {
 	c.hold(token{})
-	way, err := c.cfg.Auth.login()
+	way, err := c.auth.login()
 	if err != nil {
 		return err
 	}
@@ -91,7 +90,7 @@ func (c *Client) login(ctx context.Context) error {
 }
 
 // exchange gets a token for other credentials.
-func (c *Client) exchange(ctx context.Context, way login) (token, error) {
+func (c *client) exchange(ctx context.Context, way login) (token, error) {
 	answer, err := c.post(ctx, "", way.path, way.body)
 	if err != nil {
 		return token{}, err
@@ -100,7 +99,7 @@ func (c *Client) exchange(ctx context.Context, way login) (token, error) {
 }
 
 // lookup is a token that somebody else got.
-func (c *Client) lookup(ctx context.Context, secret string) (token, error) {
+func (c *client) lookup(ctx context.Context, secret string) (token, error) {
 	answer, err := c.read(ctx, secret, "auth/token/lookup-self")
 	if err != nil {
 		return token{}, err
@@ -126,21 +125,23 @@ func newToken(secret string, seconds int, renews bool, now time.Time) token {
 	return token{secret: secret, life: life, expires: now.Add(life).Round(0), renews: renews}
 }
 
-func (c *Client) hold(t token) {
+func (c *client) hold(t token) {
 	c.held = t
+	c.health.holds(t)
+	expiry := c.metrics.expiry.WithLabelValues(c.credential)
 	switch {
 	case t.secret == "":
-		c.metrics.expiry.Set(0)
+		expiry.Set(0)
 	case t.life == 0:
-		c.metrics.expiry.Set(math.Inf(1))
+		expiry.Set(math.Inf(1))
 	default:
-		c.metrics.expiry.Set(float64(t.expires.Unix()))
+		expiry.Set(float64(t.expires.Unix()))
 	}
 }
 
-// Run logs in and keeps the token alive until the context ends, and returns nil
+// run logs in and keeps the token alive until the context ends, and returns nil
 // then. Without it each call logs in when it finds that its token has expired.
-func (c *Client) Run(ctx context.Context) error {
+func (c *client) run(ctx context.Context) error {
 	backoff := firstBackoff
 	for {
 		wait, err := c.lookAfterToken(ctx)
@@ -161,7 +162,7 @@ func (c *Client) Run(ctx context.Context) error {
 }
 
 // lookAfterToken renews what is due, and says when to come again.
-func (c *Client) lookAfterToken(ctx context.Context) (time.Duration, error) {
+func (c *client) lookAfterToken(ctx context.Context) (time.Duration, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	release, err := c.take(ctx)
@@ -172,7 +173,9 @@ func (c *Client) lookAfterToken(ctx context.Context) (time.Duration, error) {
 	if wait := c.held.lookAfter(time.Now()); wait > 0 && c.held.life != 0 {
 		return wait, nil
 	}
-	if err := c.renew(ctx); err != nil {
+	err = c.renew(ctx)
+	c.health.loggedIn(err)
+	if err != nil {
 		return 0, err
 	}
 	return c.held.lookAfter(time.Now()), nil
@@ -180,7 +183,7 @@ func (c *Client) lookAfterToken(ctx context.Context) (time.Duration, error) {
 
 // renew prolongs the token, or replaces it where it cannot be: what is not
 // renewable, what Vault denies, and what has come to the end of its renewals.
-func (c *Client) renew(ctx context.Context) error {
+func (c *client) renew(ctx context.Context) error {
 	if !c.held.usable(time.Now()) || !c.held.renews {
 		return c.login(ctx)
 	}
