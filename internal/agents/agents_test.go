@@ -50,6 +50,11 @@ var none = &ensignv1.CutOff{}
 
 func (nobody) For(string) (*ensignv1.CutOff, <-chan struct{}) { return none, nil }
 
+// Trust is that of a mesh that never changes its roots.
+func (nobody) Trust() (*ensignv1.Trust, <-chan struct{}) { return one, nil }
+
+var one = &ensignv1.Trust{Sequence: 1}
+
 // blank is a ledger without entries.
 type blank struct{}
 
@@ -69,17 +74,17 @@ func (s *shelf) Put(_ context.Context, r report.Report) error {
 // pods lets every caller speak for the pods of its namespace by their names.
 type pods struct{}
 
-func (pods) Pod(caller identity.Caller, nodeID string) (string, string, error) {
+func (pods) Pod(caller identity.Caller, nodeID string) (agents.Pod, error) {
 	namespace, pod, ok := strings.Cut(nodeID, "/")
 	if !ok || namespace != caller.Account.Namespace {
-		return "", "", errors.New("not your pod")
+		return agents.Pod{}, errors.New("not your pod")
 	}
-	return namespace, pod, nil
+	return agents.Pod{Namespace: namespace, Name: pod, UID: "u-" + pod}, nil
 }
 
 // config is a service that stores on the shelf.
 func config(store *shelf) agents.Config {
-	return agents.Config{Registry: agents.NewRegistry(), Reports: store, Nodes: pods{}, Orders: nobody{}, Ledger: blank{}, Logger: slog.New(slog.DiscardHandler)}
+	return agents.Config{Registry: agents.NewRegistry(), Reports: store, Nodes: pods{}, Orders: nobody{}, Roots: nobody{}, Ledger: blank{}, Logger: slog.New(slog.DiscardHandler)}
 }
 
 func serve(t *testing.T, store *shelf) (*agents.Registry, ensignv1.AgentServiceClient) {
@@ -126,10 +131,10 @@ func connect(t *testing.T, client ensignv1.AgentServiceClient) ensignv1.AgentSer
 	return stream
 }
 
-// recv is the next message that does not say who is cut off.
+// recv is the next message that says neither who is cut off nor what to trust.
 func recv(stream ensignv1.AgentService_ConnectClient) (*ensignv1.ConnectResponse, error) {
 	for {
-		if message, err := stream.Recv(); err != nil || message.GetCutOff() == nil {
+		if message, err := stream.Recv(); err != nil || message.GetCutOff() == nil && message.GetTrust() == nil {
 			return message, err
 		}
 	}

@@ -5,8 +5,9 @@
 // acknowledged, how far it follows what is cut off, and whom its Envoy met; a report
 // is answered only after it is durable, because later gates decide by it, and with
 // the ledger's checkpoint, which the agent holds against the one that it kept.
-// Downwards it is told who is cut off ([Orders]), first of all and whenever that
-// changes, and is asked for pages of its Envoy's admin port. Each stream has
+// Downwards it is told who is cut off ([Orders]), first of all, and what is to be
+// trusted ([Roots]), each again whenever it changes; it is asked for another SVID, and
+// for pages of its Envoy's admin port. Each stream has
 // goroutines of its own, so that an agent that does not read delays no other. The
 // [Registry] knows which agent is connected for which pod.
 package agents

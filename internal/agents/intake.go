@@ -29,8 +29,8 @@ type intake struct {
 	live      *session
 	reports   *rate.Limiter
 	sightings *rate.Limiter
-	// The pod that the stream speaks for; empty before the first report.
-	namespace, pod string
+	// The pod that the stream speaks for; none before the first report.
+	pod Pod
 	// complained: the log knows that sightings of this stream are left out, or of a fork.
 	complained, forked bool
 }
@@ -42,11 +42,8 @@ func newIntake(c Config, caller identity.Caller, live *session) *intake {
 	}
 }
 
-// name is the pod as everybody names it, "NAMESPACE/POD".
-func (i *intake) name() string { return i.namespace + "/" + i.pod }
-
 // leave takes the agent out of the registry.
-func (i *intake) leave() { i.config.Registry.remove(i.name(), i.live) }
+func (i *intake) leave() { i.config.Registry.remove(i.pod.String(), i.live) }
 
 // take handles one message; an error ends the stream.
 func (i *intake) take(ctx context.Context, message *ensignv1.ConnectRequest) error {
@@ -68,43 +65,36 @@ func (i *intake) take(ctx context.Context, message *ensignv1.ConnectRequest) err
 // report keeps one report, after it is clear that the caller may speak for the
 // pod, and that it is the one that the stream is bound to, if it is yet.
 func (i *intake) report(ctx context.Context, r *ensignv1.Report) error {
-	namespace, pod, err := i.config.Nodes.Pod(i.caller, r.GetNodeId())
+	pod, err := i.config.Nodes.Pod(i.caller, r.GetNodeId())
 	if err != nil {
 		return refusal(err)
 	}
-	if i.pod != "" && (namespace != i.namespace || pod != i.pod) {
-		return status.Errorf(codes.PermissionDenied, "this stream reports for %s; open another for %s/%s", i.name(), namespace, pod)
+	if i.pod != (Pod{}) && pod != i.pod {
+		return status.Errorf(codes.PermissionDenied, "this stream reports for %s (UID %q); open another for %s (UID %q)", i.pod, i.pod.UID, pod, pod.UID)
 	}
-	if i.pod == "" {
-		i.namespace, i.pod = namespace, pod
+	if i.pod == (Pod{}) {
+		i.pod = pod
 		if err := i.begin(ctx); err != nil {
 			return err
 		}
 	}
-	stored := reportOf(r, i.caller, namespace, pod)
+	stored := reportOf(r, i.caller, pod)
 	err = i.config.Reports.Put(ctx, stored)
 	if errors.Is(err, report.ErrInvalid) {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	if err != nil {
-		i.config.Logger.ErrorContext(ctx, "report not stored", "pod", i.name(), "error", err)
+		i.config.Logger.ErrorContext(ctx, "report not stored", "pod", i.pod.String(), "error", err)
 		return status.Error(codes.Unavailable, "the report could not be stored; send it again")
 	}
-	i.config.Registry.put(i.live, Agent{Name: i.name(), SPIFFEID: stored.SPIFFEID, Obedience: stored.Obedience})
+	i.config.Registry.put(i.live, Agent{
+		Name: pod.String(), PodUID: pod.UID, SPIFFEID: stored.SPIFFEID, Obedience: stored.Obedience,
+		AckedSerial: stored.AckedSerial, AckedAt: stored.AckedAt, RenewalError: stored.RenewalError,
+	})
 	i.watchFork(ctx, r.GetLedger().GetFork())
 	return i.live.send(ctx, &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Stored{
 		Stored: &ensignv1.ReportStored{Sequence: r.GetSequence(), Ledger: i.proof(ctx, r.GetLedger().GetSize())},
 	}})
-}
-
-// begin tells the agent who is cut off before anything else, and keeps telling it.
-func (i *intake) begin(ctx context.Context) error {
-	order, _ := i.config.Orders.For(i.name())
-	if err := i.live.send(ctx, &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_CutOff{CutOff: order}}); err != nil {
-		return err
-	}
-	go i.live.follow(ctx, i.config.Orders, i.name(), order)
-	return nil
 }
 
 // watchFork says aloud, once a stream, that an agent holds two signed checkpoints
@@ -114,21 +104,21 @@ func (i *intake) watchFork(ctx context.Context, fork string) {
 		return
 	}
 	i.forked = true
-	i.config.Logger.ErrorContext(ctx, "an agent saw the ledger fork", "pod", i.name(), "fork", fork)
+	i.config.Logger.ErrorContext(ctx, "an agent saw the ledger fork", "pod", i.pod.String(), "fork", fork)
 }
 
 // sighted keeps whom the Envoy met. These are samples: what can not be kept is left
 // out, since the stream also carries what the agent must hear.
 func (i *intake) sighted(ctx context.Context, met []*ensignv1.Sighting) error {
-	if i.pod == "" {
+	if i.pod == (Pod{}) {
 		return status.Error(codes.InvalidArgument, "sightings came before the first report, which says of which pod they are")
 	}
 	if !i.sightings.Allow() {
 		return nil
 	}
-	if err := i.config.Reports.PutSightings(ctx, sightingsOf(met, i.namespace, i.pod)); err != nil && !i.complained {
+	if err := i.config.Reports.PutSightings(ctx, sightingsOf(met, i.pod)); err != nil && !i.complained {
 		i.complained = true
-		i.config.Logger.WarnContext(ctx, "sightings not stored", "pod", i.name(), "error", err)
+		i.config.Logger.WarnContext(ctx, "sightings not stored", "pod", i.pod.String(), "error", err)
 	}
 	return nil
 }

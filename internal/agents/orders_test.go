@@ -93,8 +93,11 @@ func TestWhoIsCutOffIsToldFirstAndWheneverItChanges(t *testing.T) {
 		if first := <-agent.heard; first.GetCutOff().GetRevision() != 3 {
 			t.Errorf("first it hears %v", first)
 		}
-		if second := <-agent.heard; second.GetStored().GetSequence() != 1 {
+		if second := <-agent.heard; second.GetTrust().GetSequence() != 1 {
 			t.Errorf("then %v", second)
+		}
+		if third := <-agent.heard; third.GetStored().GetSequence() != 1 {
+			t.Errorf("then %v", third)
 		}
 		orders.write(3)
 		synctest.Wait()
@@ -122,8 +125,9 @@ func TestASlowAgentHearsTheNewestOnlyAndDelaysNobody(t *testing.T) {
 		c.Orders = orders
 		service := agents.NewService(c)
 		slow, quick := attach(ctx, service, "shop/slow"), attach(ctx, service, "shop/quick")
-		<-quick.heard
-		<-quick.heard
+		for range 3 {
+			<-quick.heard
+		}
 		const acts = 1000
 		for revision := range uint64(acts) {
 			orders.write(revision + 1)
@@ -151,8 +155,9 @@ func TestWhatAgentsObeyIsKnownWhileTheyAreConnected(t *testing.T) {
 		store := &shelf{}
 		c := config(store)
 		agent := attach(ctx, agents.NewService(c), "shop/web-1")
-		<-agent.heard
-		<-agent.heard
+		for range 3 {
+			<-agent.heard
+		}
 		known, changed := c.Registry.Agents()
 		if len(known) != 1 || known[0].Obedience != nil {
 			t.Errorf("%+v", known)

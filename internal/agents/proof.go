@@ -28,7 +28,7 @@ func (i *intake) proof(ctx context.Context, from uint64) *ensignv1.LedgerProof {
 	}
 	var err error
 	if proof.Consistency, err = i.config.Ledger.Proof(ctx, from, size); err != nil {
-		i.config.Logger.ErrorContext(ctx, "ledger not proven to an agent", "pod", i.name(), "from", from, "size", size, "error", err)
+		i.config.Logger.ErrorContext(ctx, "ledger not proven to an agent", "pod", i.pod.String(), "from", from, "size", size, "error", err)
 		return nil
 	}
 	return proof

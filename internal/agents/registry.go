@@ -2,9 +2,11 @@ package agents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/ensign-mesh/ensign/ca/report"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -27,10 +29,19 @@ type seat struct {
 // Agent is one connected agent, as far as its reports are stored.
 type Agent struct {
 	Name     string // NAMESPACE/POD
+	PodUID   string
 	SPIFFEID string
 	// Obedience is nil for an agent that has not said anything of it.
 	Obedience *report.Obedience
+	// AckedSerial of the SVID that Envoy has acknowledged (lower-case hex), and when;
+	// "" before the first. RenewalError is why the last attempt to get another failed.
+	AckedSerial  string
+	AckedAt      time.Time
+	RenewalError string
 }
+
+// ErrNotConnected means that no agent of a pod is connected.
+var ErrNotConnected = errors.New("not connected")
 
 // NewRegistry makes an empty registry.
 func NewRegistry() *Registry {
@@ -62,10 +73,14 @@ func (r *Registry) wake() {
 	r.changed = make(chan struct{})
 }
 
-func (r *Registry) find(name string) *session {
+// find is the session of a pod's agent, or an error that says where to look.
+func (r *Registry) find(name string) (*session, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.sessions[name].session
+	if s := r.sessions[name].session; s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: no agent of %s is connected: see `ensign proxy status`", ErrNotConnected, name)
 }
 
 // Agents are those that are connected and have reported, in no order, and a
@@ -80,11 +95,30 @@ func (r *Registry) Agents() ([]Agent, <-chan struct{}) {
 	return list, r.changed
 }
 
+// Agent is the connected agent of one pod, false if there is none, and the channel of
+// [Registry.Agents].
+func (r *Registry) Agent(name string) (Agent, bool, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.sessions[name]
+	return s.agent, ok, r.changed
+}
+
 // Fetch copies one page of the pod's Envoy's admin port to w.
 func (r *Registry) Fetch(ctx context.Context, name string, page ensignv1.EnvoyPage, w io.Writer) error {
-	s := r.find(name)
-	if s == nil {
-		return fmt.Errorf("no agent of %s is connected: see `ensign proxy status`", name)
+	s, err := r.find(name)
+	if err != nil {
+		return err
 	}
 	return s.fetch(ctx, page, w)
+}
+
+// Renew asks the pod's agent to get another SVID now. What comes of it, [Registry.Agent]
+// shows. Errors wrap [ErrNotConnected].
+func (r *Registry) Renew(ctx context.Context, name string) error {
+	s, err := r.find(name)
+	if err != nil {
+		return err
+	}
+	return s.send(ctx, &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Renew{Renew: &ensignv1.Renew{}}})
 }

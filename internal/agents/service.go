@@ -22,8 +22,15 @@ type Reports interface {
 
 // Nodes says which pod a node ID means, if this caller may speak for it.
 type Nodes interface {
-	Pod(caller identity.Caller, nodeID string) (namespace, pod string, err error)
+	Pod(caller identity.Caller, nodeID string) (Pod, error)
 }
+
+// Pod is the one that an agent speaks for. The UID tells it from an earlier one of
+// the same name.
+type Pod struct{ Namespace, Name, UID string }
+
+// String is the name by which everybody knows it, "NAMESPACE/POD".
+func (p Pod) String() string { return p.Namespace + "/" + p.Name }
 
 // Config joins what the service leans on.
 type Config struct {
@@ -31,6 +38,7 @@ type Config struct {
 	Reports  Reports
 	Nodes    Nodes
 	Orders   Orders
+	Roots    Roots
 	Ledger   Ledger
 	Logger   *slog.Logger
 }

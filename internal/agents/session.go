@@ -18,8 +18,8 @@ const maxPageBytes = 256 << 20
 // channel to another, because a gRPC stream takes one sender at a time.
 type session struct {
 	out chan *ensignv1.ConnectResponse
-	// orders has no room: what is taken from it is the newest at that moment.
-	orders chan *ensignv1.CutOff
+	// newest has no room: what is taken from it is the newest at that moment.
+	newest chan *ensignv1.ConnectResponse
 	done   chan struct{}
 
 	mu      sync.Mutex
@@ -30,7 +30,7 @@ type session struct {
 func newSession() *session {
 	return &session{
 		out:     make(chan *ensignv1.ConnectResponse, 4),
-		orders:  make(chan *ensignv1.CutOff),
+		newest:  make(chan *ensignv1.ConnectResponse),
 		done:    make(chan struct{}),
 		waiting: map[uint64]question{},
 	}
@@ -56,8 +56,7 @@ func (s *session) transmit(stream ensignv1.AgentService_ConnectServer) error {
 		var message *ensignv1.ConnectResponse
 		select {
 		case message = <-s.out:
-		case order := <-s.orders:
-			message = &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_CutOff{CutOff: order}}
+		case message = <-s.newest:
 		case <-s.done:
 			return nil
 		}

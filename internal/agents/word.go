@@ -10,11 +10,12 @@ import (
 )
 
 // reportOf is a report as it is stored; the store checks its texts.
-func reportOf(r *ensignv1.Report, caller identity.Caller, namespace, pod string) report.Report {
+func reportOf(r *ensignv1.Report, caller identity.Caller, pod Pod) report.Report {
 	stored := report.Report{
 		SPIFFEID:           caller.Account.String(),
-		Namespace:          namespace,
-		Pod:                pod,
+		Namespace:          pod.Namespace,
+		Pod:                pod.Name,
+		PodUID:             pod.UID,
 		NodeID:             r.NodeId,
 		Sequence:           r.Sequence,
 		ServedFingerprints: r.ServedFingerprints,
@@ -56,11 +57,11 @@ func obedienceOf(o *ensignv1.Obedience) *report.Obedience {
 	}
 }
 
-func sightingsOf(met []*ensignv1.Sighting, namespace, pod string) []report.Sighting {
+func sightingsOf(met []*ensignv1.Sighting, pod Pod) []report.Sighting {
 	list := make([]report.Sighting, 0, len(met))
 	for _, m := range met {
 		list = append(list, report.Sighting{
-			Namespace: namespace, Pod: pod,
+			Namespace: pod.Namespace, Pod: pod.Name,
 			Fingerprint: m.GetFingerprint(), Serial: m.GetSerial(), SPIFFEID: m.GetSpiffeId(), IssuerSubject: m.GetIssuerSubject(),
 			NotBefore: m.GetNotBefore().AsTime(), NotAfter: m.GetNotAfter().AsTime(), SeenAt: m.GetSeenAt().AsTime(),
 			Inbound: m.GetInbound(),
