@@ -42,12 +42,15 @@ func TestMain(m *testing.M) {
 
 func closeShared() {
 	shared.once.Do(func() { shared.err = context.Canceled })
-	if shared.lab == nil {
-		return
-	}
-	if err := shared.lab.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "closing the lab:", err)
-		os.Exit(1)
+	rotationLab.once.Do(func() { rotationLab.err = context.Canceled })
+	for _, l := range []*lab.Lab{shared.lab, rotationLab.lab} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, "closing the lab:", err)
+			os.Exit(1)
+		}
 	}
 }
 

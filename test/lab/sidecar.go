@@ -68,15 +68,22 @@ func (p *Pod) start(ctx context.Context) error {
 // StartAgent gives the pod a token and the bundle, runs ensign-agent with its
 // Envoy, and returns when it says that it is ready.
 func (p *Pod) StartAgent(ctx context.Context) error {
-	token, bundle := filepath.Join(p.Dir, "token"), filepath.Join(p.Dir, "bundle.pem")
-	if err := p.RenewToken(ctx); err != nil {
-		return err
-	}
 	roots, err := os.ReadFile(filepath.Join(p.lab.Control.Data, "bundle.pem"))
 	if err != nil {
 		return fmt.Errorf("reading the bundle that ensignd wrote: %w", err)
 	}
-	if err := os.WriteFile(bundle, roots, 0o644); err != nil {
+	if err := os.WriteFile(p.bundle(), roots, 0o644); err != nil {
+		return err
+	}
+	return p.RestartAgent(ctx)
+}
+
+func (p *Pod) bundle() string { return filepath.Join(p.Dir, "bundle.pem") }
+
+// RestartAgent is StartAgent with the bundle that the pod has already.
+func (p *Pod) RestartAgent(ctx context.Context) error {
+	token, bundle := filepath.Join(p.Dir, "token"), p.bundle()
+	if err := p.RenewToken(ctx); err != nil {
 		return err
 	}
 	argv := append([]string{p.lab.program("ensign-agent"),
