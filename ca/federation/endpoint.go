@@ -23,7 +23,7 @@ const lookEvery = 10 * time.Second
 // Certificates give what the endpoint proves itself with.
 type Certificates interface {
 	// Certificate is the newest one, with Leaf set. It is asked again and again, by one
-	// caller at a time, with the roots that the document holds now. With an error it
+	// caller at a time, with the roots that the document is to hold. With an error it
 	// may answer the one before.
 	Certificate(ctx context.Context, trusted ca.Bundle) (*tls.Certificate, error)
 }
