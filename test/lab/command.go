@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -25,6 +26,11 @@ func (l *Lab) Ensign(ctx context.Context, args ...string) Result {
 	return l.run(ctx, append([]string{l.program("ensign")}, args...)...)
 }
 
+// EnsignLive is the same, and writes what the CLI says to out as it comes.
+func (l *Lab) EnsignLive(ctx context.Context, out io.Writer, args ...string) Result {
+	return l.runTo(ctx, out, append([]string{l.program("ensign")}, args...)...)
+}
+
 // Exec runs a command inside the pod's namespace, where it is captured as the
 // app is. The first word may be bookshop.
 func (p *Pod) Exec(ctx context.Context, args ...string) Result {
@@ -36,9 +42,14 @@ func (p *Pod) Exec(ctx context.Context, args ...string) Result {
 }
 
 func (l *Lab) run(ctx context.Context, argv ...string) Result {
+	return l.runTo(ctx, io.Discard, argv...)
+}
+
+func (l *Lab) runTo(ctx context.Context, live io.Writer, argv ...string) Result {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	both := io.MultiWriter(&out, live) // one writer: the order is the command's
+	cmd.Stdout, cmd.Stderr = both, both
 	cmd.Env = append(os.Environ(), "ENSIGN_DATA="+l.Control.Data)
 	err := cmd.Run()
 	r := Result{Line: l.typed(argv), Output: strings.TrimRight(out.String(), "\n")}

@@ -25,6 +25,8 @@ type Config struct {
 	Manifests string
 	// Daemon are further arguments of ensignd.
 	Daemon []string
+	// Vault runs one beside ensignd, which is told of it. Without a binary: none.
+	Vault VaultConfig
 	// Log tells what the lab does. nil: nothing.
 	Log *slog.Logger
 }
@@ -33,6 +35,8 @@ type Config struct {
 type Lab struct {
 	Net     *netns.Network
 	Control *Control
+	// Vault is nil when none was asked for.
+	Vault *Vault
 
 	log *slog.Logger
 	bin string
@@ -73,7 +77,14 @@ func (l *Lab) open(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	l.Control, err = l.startControl(ctx, cfg.Daemon)
+	daemon := cfg.Daemon
+	if cfg.Vault.Binary != "" {
+		if l.Vault, err = l.startVault(ctx, cfg.Vault); err != nil {
+			return err
+		}
+		daemon = append(l.Vault.flags(), daemon...)
+	}
+	l.Control, err = l.startControl(ctx, daemon)
 	return err
 }
 

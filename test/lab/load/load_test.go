@@ -96,6 +96,30 @@ func TestRateBoundsTheRun(t *testing.T) {
 	}
 }
 
+func TestSlicesAndFailuresAreInTheirPlaceInTime(t *testing.T) {
+	var n atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1) == 15 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	r := run(t, load.Plan{URL: server.URL, Count: 20, Rate: 100, Slice: 50 * time.Millisecond})
+	if len(r.Failures) != 1 || r.Failures[0].Why != "status 503" || r.Failures[0].At < 100*time.Millisecond {
+		t.Fatalf("failures %+v", r.Failures)
+	}
+	sent, failed := 0, 0
+	for i, slice := range r.Slices {
+		sent, failed = sent+slice.Sent, failed+slice.Failed
+		if slice.Failed > 0 && i != int(r.Failures[0].At/(50*time.Millisecond)) {
+			t.Errorf("slice %d has the failure of %s", i, r.Failures[0].At)
+		}
+	}
+	if sent != 20 || failed != 1 {
+		t.Errorf("%d sent and %d failed in %+v", sent, failed, r.Slices)
+	}
+}
+
 func TestClientSaysWhetherTheConnectionWasKept(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()

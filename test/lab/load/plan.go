@@ -32,6 +32,8 @@ type Plan struct {
 	Timeout time.Duration
 	// Dial may connect from another network namespace. nil: the usual one.
 	Dial DialFunc
+	// Slice cuts the report into pieces of so long; 0: none.
+	Slice time.Duration
 	// Name sorts answers with status 200 by their body, for Report.Names.
 	Name func(body []byte) string
 }

@@ -26,11 +26,34 @@ type Report struct {
 	// Samples is the first body of each status but 200, cut short.
 	Samples     map[string]string `json:"samples,omitempty"`
 	Connections int               `json:"connections"`
-	Seconds     float64           `json:"seconds"`
-	P50         time.Duration     `json:"p50_ns"`
-	P99         time.Duration     `json:"p99_ns"`
-	Max         time.Duration     `json:"max_ns"`
+	// Began is when the first request could be sent.
+	Began time.Time `json:"began"`
+	// Slices are the pieces that Plan.Slice asks for, one after another from Began on.
+	Slices []Slice `json:"slices,omitempty"`
+	// Failures are the first 100 requests that did not get 200, in order of time.
+	Failures []Failure     `json:"failures,omitempty"`
+	Seconds  float64       `json:"seconds"`
+	P50      time.Duration `json:"p50_ns"`
+	P99      time.Duration `json:"p99_ns"`
+	Max      time.Duration `json:"max_ns"`
 }
+
+// Slice is a piece of a run: the requests that ended in it.
+type Slice struct {
+	Sent   int           `json:"sent"`
+	Failed int           `json:"failed"`
+	Max    time.Duration `json:"max_ns"`
+}
+
+// Failure is one request that did not get 200.
+type Failure struct {
+	// At is its end, since Report.Began.
+	At  time.Duration `json:"at_ns"`
+	Why string        `json:"why"`
+}
+
+// maxFailures is how many are kept one by one.
+const maxFailures = 100
 
 // Run carries out a plan. A request that ctx's end cuts off is not counted. An
 // error says that the plan can't be run, not how requests fared.
@@ -47,7 +70,7 @@ func Run(ctx context.Context, p Plan) (Report, error) {
 	start := time.Now()
 	tickets := make(chan struct{})
 	go t.issue(ctx, tickets)
-	tally := tally{report: Report{Statuses: map[string]int{}, Errors: map[string]int{}, Names: map[string]int{}, Samples: map[string]string{}}}
+	tally := tally{slice: t.Slice, report: Report{Began: start, Statuses: map[string]int{}, Errors: map[string]int{}, Names: map[string]int{}, Samples: map[string]string{}}}
 	var workers sync.WaitGroup
 	for range t.Workers {
 		workers.Go(func() { t.work(tickets, &tally) })
@@ -93,6 +116,7 @@ func (t target) work(tickets <-chan struct{}, tally *tally) {
 }
 
 type tally struct {
+	slice  time.Duration
 	mu     sync.Mutex
 	report Report
 	took   []time.Duration
@@ -102,6 +126,7 @@ func (t *tally) add(a Answer, err error, name func([]byte) string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.report.Sent++
+	t.place(a, err)
 	if err != nil {
 		t.report.Errors[reason(err)]++
 		return
@@ -117,6 +142,32 @@ func (t *tally) add(a Answer, err error, name func([]byte) string) {
 		if name != nil {
 			t.report.Names[name(a.Body)]++
 		}
+	}
+}
+
+// place puts a request where it belongs in time; mu is held.
+func (t *tally) place(a Answer, err error) {
+	at := time.Since(t.report.Began)
+	failed := err != nil || a.Status != 200
+	if failed && len(t.report.Failures) < maxFailures {
+		why := "status " + strconv.Itoa(a.Status)
+		if err != nil {
+			why = reason(err)
+		}
+		t.report.Failures = append(t.report.Failures, Failure{At: at, Why: why})
+	}
+	if t.slice <= 0 {
+		return
+	}
+	n := int(at / t.slice)
+	for len(t.report.Slices) <= n {
+		t.report.Slices = append(t.report.Slices, Slice{})
+	}
+	slice := &t.report.Slices[n]
+	slice.Sent++
+	slice.Max = max(slice.Max, a.Took)
+	if failed {
+		slice.Failed++
 	}
 }
 

@@ -1,0 +1,55 @@
+package lab
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Restart kills ensignd without a word, and starts it again.
+func (c *Control) Restart(ctx context.Context) error {
+	if err := c.Process().Kill(); err != nil {
+		return fmt.Errorf("killing %s: %w", c.name, err)
+	}
+	return c.Start(ctx)
+}
+
+// Restart kills Vault without a word, starts it again and unseals it.
+func (v *Vault) Restart(ctx context.Context) error {
+	if err := v.Process().Kill(); err != nil {
+		return fmt.Errorf("killing vault: %w", err)
+	}
+	return v.Start(ctx)
+}
+
+// KillAgent kills the pod's agent without a word; its Envoy goes on.
+func (p *Pod) KillAgent() error {
+	agent := p.Agent()
+	if err := agent.Signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("killing the agent of %s: %w", p.Name, err)
+	}
+	<-agent.Done()
+	return nil
+}
+
+// KillEnvoy kills the pod's Envoy without a word; its agent ends with it.
+func (p *Pod) KillEnvoy() error {
+	text, err := os.ReadFile(filepath.Join(p.Dir, "run", "envoy.pid"))
+	if err != nil {
+		return fmt.Errorf("killing the Envoy of %s: %w", p.Name, err)
+	}
+	var record struct {
+		PID int `json:"pid"`
+	}
+	if err := json.Unmarshal(text, &record); err != nil || record.PID < 2 {
+		return fmt.Errorf("killing the Envoy of %s: its file says %q (%v)", p.Name, text, err)
+	}
+	if err := syscall.Kill(record.PID, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("killing the Envoy of %s: %w", p.Name, err)
+	}
+	<-p.Agent().Done()
+	return nil
+}
