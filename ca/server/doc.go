@@ -16,5 +16,6 @@
 // Beyond a number of calls at work, further ones are shed at once with
 // ResourceExhausted and the time after which to try again. So are those of an
 // identity that asks for more than its [Limits], before they can crowd out others;
-// that is an alert as well, see [Server.Surges].
+// that is an alert as well, see [Server.Surges]. Renewals that a rotation asked for
+// ([Awaited]) do not count.
 package server

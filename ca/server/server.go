@@ -37,6 +37,8 @@ type Config struct {
 	Limits Limits
 	// Issued is what counted before this process began. Nil: nothing did.
 	Issued IssuedSince
+	// Awaited tells renewals that a rotation asks for. Nil: none does.
+	Awaited Awaited
 	// Logger gets one line for each call. Nil is silence.
 	Logger *slog.Logger
 	// Tracing makes the spans. Nil makes none.
@@ -78,7 +80,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	return &Server{
 		cfg:    cfg,
-		shares: newShares(cfg.Limits, cfg.Issued),
+		shares: newShares(cfg.Limits, cfg.Issued, cfg.Awaited),
 		slots:  make(chan struct{}, cfg.Limit),
 		tracer: cfg.Tracing.Tracer("github.com/ensign-mesh/ensign/ca/server"),
 	}, nil
@@ -109,7 +111,7 @@ func (s *Server) create(ctx context.Context, caller identity.Caller, req *istioc
 	if caller.Account.IsZero() {
 		return ca.Issued{}, errNoCaller
 	}
-	leave, err := s.shares.enter(ctx, caller.Account)
+	leave, err := s.shares.enter(ctx, caller)
 	if err != nil {
 		return ca.Issued{}, err
 	}

@@ -22,8 +22,9 @@ const (
 // shares gives each identity its share. Only proven callers are counted, so there
 // are never more than the mesh has accounts, and had today.
 type shares struct {
-	limits Limits
-	issued IssuedSince
+	limits   Limits
+	issued   IssuedSince
+	renewals *renewals
 
 	mu    sync.Mutex
 	of    map[identity.ServiceAccount]*share
@@ -37,41 +38,49 @@ type share struct {
 	quota  quota
 }
 
-func newShares(limits Limits, issued IssuedSince) *shares {
-	return &shares{limits: limits, issued: issued, of: map[identity.ServiceAccount]*share{}}
+func newShares(limits Limits, issued IssuedSince, awaited Awaited) *shares {
+	return &shares{limits: limits, issued: issued, renewals: newRenewals(awaited), of: map[identity.ServiceAccount]*share{}}
 }
 
 // enter waits for one of the identity's slots. leave gives it back, and says
 // whether a certificate came of it. Errors are a [*limitError] at once if the
 // identity has asked for too much, the context's if that ends first, or the ledger's.
-func (s *shares) enter(ctx context.Context, account identity.ServiceAccount) (leave func(issued bool), err error) {
-	own := s.admit(account)
+func (s *shares) enter(ctx context.Context, caller identity.Caller) (leave func(issued bool), err error) {
+	giveBack, awaited := s.renewals.take(ctx, caller)
+	own := s.admit(caller.Account, awaited)
 	if own == nil {
 		return nil, s.limits.tooFast()
+	}
+	out := func(issued bool) {
+		if !issued && giveBack != nil {
+			giveBack()
+		}
+		s.done(own)
 	}
 	select {
 	case own.slots <- struct{}{}:
 	case <-ctx.Done():
-		s.done(own)
+		out(false)
 		return nil, ctx.Err()
 	}
-	day, err := own.quota.take(ctx, account.String(), s.limits, s.issued)
-	leave = func(issued bool) {
-		if !issued {
-			own.quota.giveBack(day)
+	if !awaited {
+		day, err := own.quota.take(ctx, caller.Account.String(), s.limits, s.issued)
+		if err != nil {
+			<-own.slots
+			out(false)
+			return nil, err
 		}
+		giveBack = func() { own.quota.giveBack(day) }
+	}
+	return func(issued bool) {
 		<-own.slots
-		s.done(own)
-	}
-	if err != nil {
-		leave(true) // nothing was taken
-		return nil, err
-	}
-	return leave, nil
+		out(issued)
+	}, nil
 }
 
-// admit counts one call, or answers nil if it is one too many.
-func (s *shares) admit(account identity.ServiceAccount) *share {
+// admit counts one call, or answers nil if it is one too many. Those that are awaited
+// are never.
+func (s *shares) admit(account identity.ServiceAccount, awaited bool) *share {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sweep()
@@ -80,7 +89,7 @@ func (s *shares) admit(account identity.ServiceAccount) *share {
 		own = &share{bucket: rate.NewLimiter(rate.Limit(s.limits.PerSecond), s.limits.Burst), slots: make(chan struct{}, accountSlots)}
 		s.of[account] = own
 	}
-	if own.calls >= max(accountCalls, s.limits.Burst) || !own.bucket.Allow() {
+	if !awaited && (own.calls >= max(accountCalls, s.limits.Burst) || !own.bucket.Allow()) {
 		return nil
 	}
 	own.calls++

@@ -17,6 +17,11 @@ func account(name string) identity.ServiceAccount {
 	return identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: name}
 }
 
+// calls is a caller who proves that account by a token.
+func calls(name string) identity.Caller {
+	return identity.Caller{Account: account(name), Proof: identity.ProofToken}
+}
+
 // none is a ledger without certificates.
 func none(context.Context, string, time.Time) (int, error) { return 0, nil }
 
@@ -26,14 +31,14 @@ func testShares(t *testing.T, limits Limits, issued IssuedSince) *shares {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newShares(limits, issued)
+	return newShares(limits, issued, nil)
 }
 
 // ask makes n calls one after another and counts those that are let in.
 func ask(t *testing.T, s *shares, name string, n int) (in int) {
 	t.Helper()
 	for range n {
-		leave, err := s.enter(t.Context(), account(name))
+		leave, err := s.enter(t.Context(), calls(name))
 		if err != nil {
 			if !errors.As(err, new(*limitError)) {
 				t.Fatal(err)
@@ -72,7 +77,7 @@ func TestCallsOfOneAccountQueue(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		for range DefaultBurst {
 			go func() {
-				leave, err := s.enter(ctx, account("web"))
+				leave, err := s.enter(ctx, calls("web"))
 				if err == nil {
 					working <- leave
 				}
@@ -93,7 +98,7 @@ func TestCallsOfOneAccountQueue(t *testing.T) {
 		own := s.of[account("web")]
 		for range DefaultBurst {
 			go func() {
-				if leave, err := s.enter(ctx, account("web")); err == nil {
+				if leave, err := s.enter(ctx, calls("web")); err == nil {
 					working <- leave
 				}
 			}()
@@ -128,7 +133,7 @@ func TestADayHasItsLimit(t *testing.T) {
 		held[dayOf(time.Now())] = 7
 		s := testShares(t, limits, issued)
 		for range 5 {
-			leave, err := s.enter(t.Context(), account("web"))
+			leave, err := s.enter(t.Context(), calls("web"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -137,7 +142,7 @@ func TestADayHasItsLimit(t *testing.T) {
 		if got := ask(t, s, "web", 20); got != 3 {
 			t.Errorf("%d let in beside the 7 of the ledger, want 3", got)
 		}
-		_, err := s.enter(t.Context(), account("web"))
+		_, err := s.enter(t.Context(), calls("web"))
 		var limit *limitError
 		if !errors.As(err, &limit) || limit.reason != reasonDay || limit.retry != 6*time.Hour || !strings.Contains(err.Error(), "2000-01-02T00:00:00Z") {
 			t.Errorf("%v, want when to come back", err)
@@ -152,7 +157,7 @@ func TestADayHasItsLimit(t *testing.T) {
 func TestWithoutTheLedgersCountNothingIsLetIn(t *testing.T) {
 	broken := func(context.Context, string, time.Time) (int, error) { return 0, errors.New("disk") }
 	s := testShares(t, Limits{}, broken)
-	if _, err := s.enter(t.Context(), account("web")); !errors.Is(err, ca.ErrLedger) {
+	if _, err := s.enter(t.Context(), calls("web")); !errors.Is(err, ca.ErrLedger) {
 		t.Errorf("%v", err)
 	}
 	if own := s.of[account("web")]; own.calls != 0 || len(own.slots) != 0 || own.quota.taken != 0 {
@@ -167,7 +172,7 @@ func TestIdleAccountsAreForgotten(t *testing.T) {
 		for i := range 1000 {
 			ask(t, s, fmt.Sprint("a-", i), 1)
 		}
-		leave, err := s.enter(t.Context(), account("working"))
+		leave, err := s.enter(t.Context(), calls("working"))
 		if err != nil {
 			t.Fatal(err)
 		}
