@@ -40,6 +40,13 @@ demo-revoke: ## a stolen key is cut off everywhere, live connections included
 	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
 	@exec $(BIN)/demo -story revoke
 
+.PHONY: demo-rotate
+demo-rotate: ## another root, in Vault, while requests run (builds Vault first: ten minutes, once)
+	@deploy/tools/ready.sh
+	@$(MAKE) --no-print-directory tools envoy vault build bookshop
+	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo
+	@exec $(BIN)/demo -story rotate
+
 .PHONY: demo-clean
 demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
 	@mkdir -p $(BIN) && go build $(GOFLAGS_BUILD) -o $(BIN)/demo ./examples/demo

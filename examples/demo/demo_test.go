@@ -130,6 +130,19 @@ func TestSinceClockPassesMidnight(t *testing.T) {
 	}
 }
 
+func TestLiveLinesBearTheirTime(t *testing.T) {
+	var out bytes.Buffer
+	c := &clocked{out: &out, began: time.Now().Add(-1500 * time.Millisecond), fresh: true}
+	for _, part := range []string{"pre", "paring\nretir", "ing\n"} {
+		if n, err := c.Write([]byte(part)); n != len(part) || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if want := "      1.5 s  preparing\n      1.5 s  retiring\n"; out.String() != want {
+		t.Errorf("got %q", out.String())
+	}
+}
+
 func TestDecodeTellsWhatACommandSaid(t *testing.T) {
 	var into map[string]int
 	if err := decode(lab.Result{Line: "x", Output: `{"a":1}`}, &into); err != nil || into["a"] != 1 {

@@ -15,8 +15,10 @@ import (
 // settings are the command line.
 type settings struct {
 	bin, envoy, manifests, out string
-	story                      story
-	keep                       bool
+	// vault is its binary, deploy the folder that prepares one.
+	vault, deploy string
+	story         story
+	keep          bool
 }
 
 // chapter is one step of the story. tell returns why the step holds, or an error
@@ -31,13 +33,16 @@ type story struct {
 	pods     func() []lab.PodSpec
 	manifest string // what its pods need beside the bookshop's YAML
 	chapters []chapter
+	// vault: there is one beside ensignd.
+	vault bool
 }
 
 // stories by the name that -story takes. Chapters are in the order they are told;
 // each leaves the mesh as it found it.
 var stories = map[string]story{
-	"mesh":   {pods, impostorAccount, meshChapters},
-	"revoke": {revokePods, revokeAccounts, revokeChapters},
+	"mesh":   {pods: pods, manifest: impostorAccount, chapters: meshChapters},
+	"revoke": {pods: revokePods, manifest: revokeAccounts, chapters: revokeChapters},
+	"rotate": {pods: lab.Bookshop, manifest: freshConnections, chapters: rotateChapters, vault: true},
 }
 
 var meshChapters = []chapter{
@@ -57,7 +62,11 @@ var meshChapters = []chapter{
 // tell brings the mesh up, tells the story and takes the mesh down.
 func tell(ctx context.Context, s settings, out io.Writer) (err error) {
 	start := time.Now()
-	l, err := lab.Open(ctx, lab.Config{Bin: s.bin, Envoy: s.envoy, Manifests: s.manifests})
+	cfg := lab.Config{Bin: s.bin, Envoy: s.envoy, Manifests: s.manifests}
+	if s.story.vault {
+		cfg.Vault = lab.VaultConfig{Binary: s.vault, Deploy: s.deploy}
+	}
+	l, err := lab.Open(ctx, cfg)
 	if err != nil {
 		return err
 	}

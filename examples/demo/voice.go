@@ -55,6 +55,37 @@ func (s *scene) ensign(ctx context.Context, args ...string) lab.Result {
 	return s.show(s.Ensign(ctx, args...))
 }
 
+// live runs the CLI and shows what it says as it comes, with the seconds since it began.
+func (s *scene) live(ctx context.Context, args ...string) lab.Result {
+	fmt.Fprintf(s.voice.out, "  $ ensign %s\n", strings.Join(args, " "))
+	r := s.EnsignLive(ctx, &clocked{out: s.voice.out, began: time.Now(), fresh: true}, args...)
+	s.commands = append(s.commands, r)
+	if r.Code != 0 {
+		fmt.Fprintf(s.voice.out, "    [exit %d]\n", r.Code)
+	}
+	return r
+}
+
+// clocked writes each line behind the seconds since it began.
+type clocked struct {
+	out   io.Writer
+	began time.Time
+	fresh bool // a line begins
+}
+
+func (c *clocked) Write(text []byte) (int, error) {
+	var out strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if c.fresh {
+			fmt.Fprintf(&out, "    %5.1f s  ", time.Since(c.began).Seconds())
+		}
+		out.WriteString(line)
+		c.fresh = strings.HasSuffix(line, "\n")
+	}
+	_, err := io.WriteString(c.out, out.String())
+	return len(text), err
+}
+
 // in runs and shows a command inside a pod.
 func (s *scene) in(ctx context.Context, pod string, args ...string) lab.Result {
 	return s.show(s.Pod(pod).Exec(ctx, args...))

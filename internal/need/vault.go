@@ -14,16 +14,22 @@ const VaultVersion = "1.21.1"
 // `make vault` fills, else PATH.
 func Vault(t testing.TB) string {
 	t.Helper()
+	if path := VaultPath(); path != "" {
+		return path
+	}
+	skip(t, "no Vault: run `make vault` (ten minutes, once), or set ENSIGN_VAULT")
+	return ""
+}
+
+// VaultPath is the same outside of tests; "" when there is none.
+func VaultPath() string {
 	if path := os.Getenv("ENSIGN_VAULT"); path != "" {
 		return path
 	}
 	if path := cached("vault-"+VaultVersion, "vault"); path != "" {
 		return path
 	}
-	path, err := exec.LookPath("vault")
-	if err != nil {
-		skip(t, "no Vault: run `make vault` (ten minutes, once), or set ENSIGN_VAULT")
-	}
+	path, _ := exec.LookPath("vault")
 	return path
 }
 

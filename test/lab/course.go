@@ -74,10 +74,7 @@ func (s *Stage) count(before, after Zero, errs ...error) {
 		}
 	}
 	delta := after.Since(before)
-	s.Faults = delta.Faults()
-	for _, counters := range delta {
-		s.Handshakes += counters["ssl.handshake"]
-	}
+	s.Faults, s.Handshakes = delta.Faults(), delta.Handshakes()
 }
 
 // Took is how long the rotation took.

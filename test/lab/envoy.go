@@ -24,6 +24,38 @@ func (p *Pod) ServerInfo(ctx context.Context) (json.RawMessage, error) {
 	return p.Admin(ctx, "/server_info")
 }
 
+// TrustedRoots are the serials of the CAs that the pod's Envoy checks its peers
+// against, as Envoy writes them, each once.
+func (p *Pod) TrustedRoots(ctx context.Context) ([]string, error) {
+	body, err := p.Admin(ctx, "/certs")
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificates of %s: %w", p.Name, err)
+	}
+	return trustedRoots(body)
+}
+
+func trustedRoots(body []byte) ([]string, error) {
+	var page struct {
+		Certificates []struct {
+			CA []struct {
+				Serial string `json:"serial_number"`
+			} `json:"ca_cert"`
+		} `json:"certificates"`
+	}
+	if err := json.Unmarshal(body, &page); err != nil {
+		return nil, fmt.Errorf("reading Envoy's certificates: %w", err)
+	}
+	var serials []string
+	for _, c := range page.Certificates {
+		for _, root := range c.CA {
+			if !slices.Contains(serials, root.Serial) {
+				serials = append(serials, root.Serial)
+			}
+		}
+	}
+	return serials, nil
+}
+
 // Stats reads the counters that have been used.
 func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 	body, err := p.Admin(ctx, "/stats?usedonly")

@@ -35,19 +35,28 @@ func (p *Pod) KillAgent() error {
 	return nil
 }
 
-// KillEnvoy kills the pod's Envoy without a word; its agent ends with it.
-func (p *Pod) KillEnvoy() error {
+// EnvoyPID is the process of the pod's Envoy.
+func (p *Pod) EnvoyPID() (int, error) {
 	text, err := os.ReadFile(filepath.Join(p.Dir, "run", "envoy.pid"))
 	if err != nil {
-		return fmt.Errorf("killing the Envoy of %s: %w", p.Name, err)
+		return 0, fmt.Errorf("finding the Envoy of %s: %w", p.Name, err)
 	}
 	var record struct {
 		PID int `json:"pid"`
 	}
 	if err := json.Unmarshal(text, &record); err != nil || record.PID < 2 {
-		return fmt.Errorf("killing the Envoy of %s: its file says %q (%v)", p.Name, text, err)
+		return 0, fmt.Errorf("finding the Envoy of %s: its file says %q (%v)", p.Name, text, err)
 	}
-	if err := syscall.Kill(record.PID, syscall.SIGKILL); err != nil {
+	return record.PID, nil
+}
+
+// KillEnvoy kills the pod's Envoy without a word; its agent ends with it.
+func (p *Pod) KillEnvoy() error {
+	pid, err := p.EnvoyPID()
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing the Envoy of %s: %w", p.Name, err)
 	}
 	<-p.Agent().Done()

@@ -79,6 +79,15 @@ func (z Zero) Faults(excused ...string) []string {
 	return faults
 }
 
+// Handshakes is how many all Envoys counted, on either side.
+func (z Zero) Handshakes() int64 {
+	var sum int64
+	for _, counters := range z {
+		sum += counters[honest[0]]
+	}
+	return sum
+}
+
 // String is a table, an Envoy a line.
 func (z Zero) String() string {
 	var text strings.Builder

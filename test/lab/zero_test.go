@@ -35,6 +35,16 @@ func TestZeroSinceAndFaults(t *testing.T) {
 	}
 }
 
+func TestTrustedRootsAreNamedOnce(t *testing.T) {
+	page := `{"certificates":[{"ca_cert":[{"serial_number":"0a"},{"serial_number":"0b"}]},{"ca_cert":[{"serial_number":"0a"}],"cert_chain":[{"serial_number":"0c"}]}]}`
+	if got, err := trustedRoots([]byte(page)); err != nil || !slices.Equal(got, []string{"0a", "0b"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := trustedRoots([]byte("upstream connect error")); err == nil {
+		t.Error("a page that is none passes")
+	}
+}
+
 func TestSumMetric(t *testing.T) {
 	text := []byte("# HELP ensign_x y\nensign_x{type=\"a b\"} 2\nensign_x{type=\"c\"} 3.5 1700000000\nensign_x_total 9\n")
 	if got, err := sumMetric(text, "ensign_x"); err != nil || got != 5.5 {
