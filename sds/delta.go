@@ -40,8 +40,7 @@ func (d *delta) take(request *discoveryv3.DeltaDiscoveryRequest) error {
 		d.resumed = versions
 	}
 	for _, name := range request.GetResourceNamesUnsubscribe() {
-		delete(d.names, name)
-		delete(d.client, name)
+		d.drop(name)
 	}
 	return nil
 }
@@ -49,16 +48,17 @@ func (d *delta) take(request *discoveryv3.DeltaDiscoveryRequest) error {
 // resume spares what the client still has from an earlier stream: Envoy names
 // only versions that it took, so an equal one is as good as an ACK.
 func (d *delta) resume(current map[string]secret) {
-	if len(current) == 0 {
-		return
-	}
 	for name, version := range d.resumed {
-		if s, ok := current[name]; ok && d.names[name] && s.version == version {
-			d.client[name] = version
-			d.server.tracker.ack(d.subscription.stream, s)
+		s, ok := current[name]
+		if !ok {
+			continue
 		}
+		if d.names[name] && s.version == version {
+			d.client[name] = version
+			d.server.tracker.ack(d.subscription.stream, s, "")
+		}
+		delete(d.resumed, name)
 	}
-	d.resumed = nil
 }
 
 func (d *delta) push(current map[string]secret) error {

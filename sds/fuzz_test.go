@@ -29,12 +29,13 @@ func (s sink) Send(response *discoveryv3.DeltaDiscoveryResponse) error {
 // limits or refuses.
 func FuzzDeltaRequest(f *testing.F) {
 	authority := sdstest.New(f)
-	e := expect(f, authority)
+	e := expect(f)
 	svid, err := e.accept(authority.IssueFor(f, e.key.Public(), sdstest.Leaf(answerID, time.Hour)))
 	if err != nil {
 		f.Fatal(err)
 	}
-	current, err := secretsOf(svid, &crlSet{})
+	of := ingredients{svid: svid, roots: &rootSet{roots: svid.Roots, hash: svid.Bundle()}, crls: &crlSet{}}
+	current, err := of.secrets()
 	if err != nil {
 		f.Fatal(err)
 	}

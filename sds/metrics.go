@@ -11,6 +11,8 @@ type Metrics struct {
 	secrets  *prometheus.CounterVec
 	crls     prometheus.Gauge
 	crlSets  *prometheus.CounterVec
+	trusts   *prometheus.CounterVec
+	sequence prometheus.Gauge
 }
 
 // NewMetrics registers the package's metrics.
@@ -32,7 +34,13 @@ func NewMetrics(registerer prometheus.Registerer) *Metrics {
 			Name: "ensign_agent_crl_sets_total", Help: "Sets of CRLs, by result (taken, dropped: left out as a whole because of one that is not usable).",
 		}, []string{"result"}),
 	}
-	registerer.MustRegister(m.attempts, m.expiry, m.secrets, m.crls, m.crlSets)
+	m.trusts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "ensign_agent_trust_total", Help: "Words of the control plane on roots, by result (taken, ignored: of an earlier sequence, refused, learned: a root that was shown to follow on a trusted one).",
+	}, []string{"result"})
+	m.sequence = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "ensign_agent_trust_sequence", Help: "Sequence of the control plane's word by which the roots in force came; 0 if they came with an SVID.",
+	})
+	registerer.MustRegister(m.attempts, m.expiry, m.secrets, m.crls, m.crlSets, m.trusts, m.sequence)
 	return m
 }
 
@@ -63,6 +71,18 @@ func (m *Metrics) lists(set *crlSet) {
 	}
 	m.crls.Set(float64(len(set.lists)))
 	m.crlSets.WithLabelValues(result).Inc()
+}
+
+func (m *Metrics) trust(result string) {
+	if m != nil {
+		m.trusts.WithLabelValues(result).Inc()
+	}
+}
+
+func (m *Metrics) believes(set *rootSet) {
+	if m != nil {
+		m.sequence.Set(float64(set.sequence))
+	}
 }
 
 func (m *Metrics) event(name string, n int) {

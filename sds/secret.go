@@ -21,48 +21,51 @@ const (
 
 const secretType = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 
-// secret is one resource of one SVID. Its version is the leaf's fingerprint or
-// the bundle's hash, with that of the CRLs behind it if there are any: what Envoy
-// shows of it in its config dump is then a fact about the content, and equal
-// content is never sent twice.
+// secret is one resource. Its version is the leaf's fingerprint or the bundle's hash,
+// with that of the CRLs behind it if there are any: what Envoy shows of it in its
+// config dump is then a fact about the content, and equal content is never sent twice.
 type secret struct {
 	name    string
 	version string
 	body    *anypb.Any
-	svid    *SVID
-	crls    *crlSet // what ROOTCA holds of it
+	svid    *SVID    // whose certificate it is; nil of ROOTCA
+	roots   *rootSet // what ROOTCA holds; nil of a certificate
+	crls    *crlSet  // what ROOTCA holds beside them
 }
 
-// secretsOf makes the resources of an SVID by name. The CRLs are part of ROOTCA: a
-// secret of their own would be one more that each listener and cluster waits for.
-func secretsOf(svid *SVID, crls *crlSet) (map[string]secret, error) {
+func certificateOf(svid *SVID) (secret, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(svid.key)
 	if err != nil {
-		return nil, fmt.Errorf("encoding key: %w", err)
+		return secret{}, fmt.Errorf("encoding key: %w", err)
 	}
-	certificate := &tlsv3.Secret{Name: SecretCertificate, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
+	made := secret{name: SecretCertificate, version: svid.Fingerprint(), svid: svid}
+	return made.with(&tlsv3.Secret{Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
 		CertificateChain: inline(encode(svid.Chain)),
 		PrivateKey:       inline(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
-	}}}
-	roots := &tlsv3.Secret{Name: SecretRoots, Type: &tlsv3.Secret_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-		TrustedCa: inline(encode(svid.Roots)),
-	}}}
-	rootsVersion := svid.Bundle()
+	}}})
+}
+
+// rootsOf makes ROOTCA. The CRLs are part of it: a secret of their own would be one
+// more that each listener and cluster waits for.
+func rootsOf(roots *rootSet, crls *crlSet) (secret, error) {
+	made := secret{name: SecretRoots, version: roots.hash, roots: roots, crls: crls}
+	context := &tlsv3.CertificateValidationContext{TrustedCa: inline(encode(roots.roots))}
 	if len(crls.lists) > 0 {
-		context := roots.GetValidationContext()
 		// Leaves only: else Envoy asks for a CRL of the root too.
 		context.Crl, context.OnlyVerifyLeafCertCrl = inline(crls.pem()), true
-		rootsVersion += "+crl:" + crls.version
+		made.version += "+crl:" + crls.version
 	}
-	made := make(map[string]secret, 2)
-	for message, version := range map[*tlsv3.Secret]string{certificate: svid.Fingerprint(), roots: rootsVersion} {
-		body, err := anypb.New(message)
-		if err != nil {
-			return nil, fmt.Errorf("encoding secret %s: %w", message.GetName(), err)
-		}
-		made[message.GetName()] = secret{name: message.GetName(), version: version, body: body, svid: svid, crls: crls}
+	return made.with(&tlsv3.Secret{Type: &tlsv3.Secret_ValidationContext{ValidationContext: context}})
+}
+
+func (s secret) with(message *tlsv3.Secret) (secret, error) {
+	message.Name = s.name
+	body, err := anypb.New(message)
+	if err != nil {
+		return secret{}, fmt.Errorf("encoding secret %s: %w", s.name, err)
 	}
-	return made, nil
+	s.body = body
+	return s, nil
 }
 
 func inline(content []byte) *corev3.DataSource {

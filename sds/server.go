@@ -2,10 +2,10 @@ package sds
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -26,10 +26,16 @@ type Server struct {
 
 	crls *crlHolder
 
-	mu      sync.Mutex // guards all below
-	made    map[string]secret
-	madeOf  *SVID
-	madeFor *crlSet
+	mu     sync.Mutex // guards all below
+	made   map[string]secret
+	madeOf ingredients
+}
+
+// ingredients are what secrets are made of; each may be missing.
+type ingredients struct {
+	svid  *SVID
+	roots *rootSet
+	crls  *crlSet
 }
 
 // NewServer makes a Server of the Source's secrets; metrics may be nil.
@@ -58,34 +64,66 @@ func (s *Server) SetCRLs(revision uint64, lists [][]byte) {
 
 // offer is what there is to send.
 type offer struct {
-	// secrets are the resources of the live SVID by name; none without one.
+	// secrets by name: the live SVID, the roots in force; those that there are.
 	secrets map[string]secret
-	// Closed when there is another SVID, or other CRLs.
-	renewed, relisted <-chan struct{}
+	// Closed when there is another SVID, other roots, or other CRLs.
+	renewed, rerooted, relisted <-chan struct{}
 }
 
 func (s *Server) offer() (offer, error) {
-	svid, renewed := s.source.Watch()
-	crls, relisted := s.crls.watch()
-	now := offer{renewed: renewed, relisted: relisted}
+	var of ingredients
+	var now offer
+	of.svid, now.renewed = s.source.Watch()
+	of.roots, now.rerooted = s.source.roots.watch()
+	of.crls, now.relisted = s.crls.watch()
 	if _, err := s.source.Live(); err != nil {
-		return now, nil
+		of.svid = nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.madeOf != svid || s.madeFor != crls {
-		if err := crls.contradicted(slices.Concat(svid.Chain[1:], svid.Roots)); err != nil {
-			s.crls.drop(crls, err)
-			crls, now.relisted = s.crls.watch()
+	if s.made == nil || s.madeOf != of {
+		if err := of.crls.contradicted(of.authorities()); err != nil {
+			s.crls.drop(of.crls, err)
+			of.crls, now.relisted = s.crls.watch()
 		}
-		made, err := secretsOf(svid, crls)
+		made, err := of.secrets()
 		if err != nil {
 			return now, status.Error(codes.Internal, err.Error())
 		}
-		s.made, s.madeOf, s.madeFor = made, svid, crls
+		s.made, s.madeOf = made, of
 	}
 	now.secrets = s.made
 	return now, nil
+}
+
+// authorities are the CAs that are known.
+func (i ingredients) authorities() (known []*x509.Certificate) {
+	if i.svid != nil {
+		known = append(known, i.svid.Chain[1:]...)
+	}
+	if i.roots != nil {
+		known = append(known, i.roots.roots...)
+	}
+	return known
+}
+
+func (i ingredients) secrets() (map[string]secret, error) {
+	made := make(map[string]secret, 2)
+	if i.svid != nil {
+		certificate, err := certificateOf(i.svid)
+		if err != nil {
+			return nil, err
+		}
+		made[SecretCertificate] = certificate
+	}
+	if i.roots != nil {
+		roots, err := rootsOf(i.roots, i.crls)
+		if err != nil {
+			return nil, err
+		}
+		made[SecretRoots] = roots
+	}
+	return made, nil
 }
 
 // exchange is a stream of either kind, reduced to what differs between them.
@@ -94,7 +132,7 @@ type exchange[Request any] interface {
 	Context() context.Context
 }
 
-// serve runs one stream: requests, new SVIDs and new CRLs lead to push.
+// serve runs one stream: requests, new SVIDs, new roots and new CRLs lead to push.
 func serve[Request any](s *Server, stream exchange[Request], take func(Request) error, push func(map[string]secret) error) error {
 	requests, failed := make(chan Request), make(chan error, 1)
 	ctx := stream.Context()
@@ -116,6 +154,7 @@ func serve[Request any](s *Server, stream exchange[Request], take func(Request) 
 			}
 			return err
 		case <-now.renewed:
+		case <-now.rerooted:
 		case <-now.relisted:
 		case request := <-requests:
 			if err := take(request); err != nil {

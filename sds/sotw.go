@@ -34,8 +34,11 @@ func (w *world) take(request *discoveryv3.DiscoveryRequest) error {
 	}
 	// A name that is new, or comes back, makes its secret due.
 	for _, name := range []string{SecretCertificate, SecretRoots} {
-		if !before[name] || !w.names[name] {
+		if !before[name] {
 			delete(w.client, name)
+		}
+		if !w.names[name] {
+			w.drop(name)
 		}
 	}
 	return nil

@@ -2,7 +2,6 @@ package sds
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -32,8 +31,8 @@ type SourceConfig struct {
 	TrustDomain spiffeid.TrustDomain
 	// Namespace that the ID must be of; "" accepts any.
 	Namespace string
-	// Anchors are the roots of the bundle file, read again for each answer.
-	Anchors func() ([]*x509.Certificate, error)
+	// Roots is what is believed. The Source is the only one that may replace them.
+	Roots *Roots
 	// TTL is the life to ask for; the control plane may give less.
 	TTL     time.Duration
 	Metrics *Metrics
@@ -43,83 +42,121 @@ type SourceConfig struct {
 // Source holds the SVID in use and renews it. Run is its only writer.
 type Source struct {
 	config SourceConfig
-	// refused holds at most one call of Refused for the current SVID.
-	refused chan struct{}
+	roots  *Roots
+	// sooner holds at most one word that something may make a renewal due sooner.
+	sooner chan struct{}
+	// telling is held while problems are worked out.
+	telling sync.Mutex
 
 	mu      sync.Mutex // guards all below
 	current *SVID
 	changed chan struct{} // closed when current is replaced
 	leaves  []leaf        // newest last
+	// refused and asked: Refused was called for the current SVID, Renew since attempted,
+	// when the last attempt began.
+	refused, asked bool
+	attempted      time.Time
+	wish           wish
+	// failure and refusal are why the last attempt failed, and why the last Trust was
+	// not followed; problems is both, troubled is closed when that is replaced.
+	failure, refusal string
+	problems         Problems
+	troubled         chan struct{}
 }
 
 type leaf struct{ serial, fingerprint string }
 
 // NewSource makes a Source that holds nothing until Run gets the first SVID.
 func NewSource(config SourceConfig) *Source {
-	return &Source{config: config, refused: make(chan struct{}, 1), changed: make(chan struct{})}
+	return &Source{
+		config: config, roots: config.Roots, sooner: make(chan struct{}, 1),
+		changed: make(chan struct{}), troubled: make(chan struct{}),
+	}
 }
 
-// Run gets an SVID and renews it at half of its life, give or take a tenth, one
+// Run gets an SVID and renews it at half of its life, give or take a tenth, or sooner
+// for the reasons that [Source.Refused], [Source.Follow] and [Source.Renew] give, one
 // attempt at a time, until ctx ends. A failed attempt is repeated after a growing,
 // random pause of at most 30 s; the SVID in use stays meanwhile. The error is ctx's.
 func (s *Source) Run(ctx context.Context) error {
-	failures, refusals := 0, 0
+	failures, hurries := 0, 0
 	for ctx.Err() == nil {
 		svid, err := s.renew(ctx)
 		s.config.Metrics.attempt(err)
+		s.failed(err)
 		if err != nil {
 			failures++
 			due := time.Now().Add(retryAfter(failures, rand.Float64()))
 			s.logFailure(ctx, err, failures, due)
-			if _, err := sleepUntil(ctx, due, nil); err != nil {
+			if err := s.await(ctx, func() time.Time { return earlier(due, s.askedDue()) }); err != nil {
 				return err
 			}
 			continue
 		}
 		failures = 0
-		refused, err := s.rest(ctx, svid, refusals)
+		hurried, err := s.rest(ctx, svid, hurries)
 		if err != nil {
 			return err
 		}
 		// One that was good for a while does not count with those before it.
-		if refusals++; !refused || time.Since(svid.Received) > 2*refusedCap {
-			refusals = 0
+		if hurries++; !hurried || time.Since(svid.Received) > 2*refusedCap {
+			hurries = 0
 		}
 	}
 	return ctx.Err()
 }
 
-// rest waits until the SVID is to be renewed: at half of its life, or, refused, once
-// Refused was called, which is heard after a pause that grows with the refusals so far.
-func (s *Source) rest(ctx context.Context, svid *SVID, refusals int) (refused bool, err error) {
-	due := svid.Received.Add(renewAfter(svid.Received, svid.Expires(), rand.Float64()))
-	s.config.Logger.InfoContext(ctx, "svid obtained", "svid", svid, "renew_at", due)
-	deaf := svid.Received.Add(refusedAfter(refusals, rand.Float64()))
-	if due.Before(deaf) {
-		deaf = due
+// renew makes one attempt, with a key of its own.
+func (s *Source) renew(ctx context.Context) (*SVID, error) {
+	s.mu.Lock()
+	s.asked, s.attempted = false, time.Now()
+	s.mu.Unlock()
+	asked, _ := s.roots.watch()
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	key, request, err := newRequest()
+	if err != nil {
+		return nil, err
 	}
-	if _, err := sleepUntil(ctx, deaf, nil); err != nil {
-		return false, err
+	answer, err := s.config.Signer.Sign(ctx, request, s.config.TTL)
+	if err != nil {
+		return nil, fmt.Errorf("asking for a certificate: %w", err)
 	}
-	refused, err = sleepUntil(ctx, due, s.refused)
-	if refused {
-		s.config.Logger.WarnContext(ctx, "svid is refused by the control plane, renewing it now", "svid", svid)
+	want := expectation{key: key, trustDomain: s.config.TrustDomain, namespace: s.config.Namespace, now: time.Now()}
+	if old, _ := s.Watch(); old != nil {
+		want.id = old.ID
 	}
-	return refused, err
+	svid, err := want.accept(answer)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.roots.answered(asked, svid); err != nil {
+		return nil, err
+	}
+	s.replace(svid)
+	return svid, nil
 }
 
-// Refused says that the control plane did not take this SVID as a proof. If it is
-// the one in use, Run renews it soon instead of at half of its life. It never waits.
-func (s *Source) Refused(svid *SVID) {
+func (s *Source) replace(svid *SVID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if svid == nil || svid != s.current {
-		return
+	s.current, s.refused = svid, false // what was refused was the one before
+	s.leaves = append(s.leaves, leaf{svid.Serial(), svid.Fingerprint()})
+	s.leaves = s.leaves[max(0, len(s.leaves)-rememberedLeaves):]
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.config.Metrics.holds(svid)
+}
+
+// failed notes how an attempt ended.
+func (s *Source) failed(err error) {
+	s.mu.Lock()
+	s.failure = ""
+	if err != nil {
+		s.failure = cutText(err.Error())
 	}
-	select {
-	case s.refused <- struct{}{}:
-	default:
-	}
+	s.mu.Unlock()
+	s.tell()
 }
 
 func (s *Source) logFailure(ctx context.Context, err error, failures int, due time.Time) {
@@ -131,49 +168,6 @@ func (s *Source) logFailure(ctx context.Context, err error, failures int, due ti
 		left = time.Until(svid.Expires()).Round(time.Second).String()
 	}
 	s.config.Logger.WarnContext(ctx, "svid not obtained", "error", err, "failures", failures, "retry_at", due, "svid_life_left", left)
-}
-
-// renew makes one attempt, with a key of its own.
-func (s *Source) renew(ctx context.Context) (*SVID, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	key, request, err := newRequest()
-	if err != nil {
-		return nil, err
-	}
-	answer, err := s.config.Signer.Sign(ctx, request, s.config.TTL)
-	if err != nil {
-		return nil, fmt.Errorf("asking for a certificate: %w", err)
-	}
-	trusted, err := s.config.Anchors()
-	if err != nil {
-		return nil, fmt.Errorf("reading trusted roots: %w", err)
-	}
-	want := expectation{key: key, trustDomain: s.config.TrustDomain, namespace: s.config.Namespace, trusted: trusted, now: time.Now()}
-	if old, _ := s.Watch(); old != nil {
-		want.id, want.trusted = old.ID, append(want.trusted[:len(want.trusted):len(want.trusted)], old.Roots...)
-	}
-	svid, err := want.accept(answer)
-	if err != nil {
-		return nil, err
-	}
-	s.replace(svid)
-	return svid, nil
-}
-
-func (s *Source) replace(svid *SVID) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.current = svid
-	select {
-	case <-s.refused: // meant the one before
-	default:
-	}
-	s.leaves = append(s.leaves, leaf{svid.Serial(), svid.Fingerprint()})
-	s.leaves = s.leaves[max(0, len(s.leaves)-rememberedLeaves):]
-	close(s.changed)
-	s.changed = make(chan struct{})
-	s.config.Metrics.holds(svid)
 }
 
 // Watch returns the last SVID, live or not, nil before the first, and a channel

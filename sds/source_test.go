@@ -33,7 +33,13 @@ type signer struct {
 	takes   time.Duration
 	running atomic.Int32
 
+	// file is the bundle file.
+	file atomic.Pointer[[]*x509.Certificate]
+
 	mu sync.Mutex // guards all below
+	// kept is what is on the disk; full, if set, is what it says instead.
+	kept *sds.Kept
+	full error
 	// answer, if set, replaces the usual answer.
 	answer func(request []byte) ([]string, error)
 	asked  []time.Time
@@ -89,11 +95,26 @@ func newSource(t testing.TB, s *signer, ttl time.Duration) *sds.Source {
 	// Here, because certificates of a bubble are of the bubble's time.
 	s.authority = sdstest.New(t)
 	s.t = t
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	s.file.Store(&[]*x509.Certificate{s.authority.Root})
 	return sds.NewSource(sds.SourceConfig{
 		Signer: s, TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop",
-		Anchors: func() ([]*x509.Certificate, error) { return []*x509.Certificate{s.authority.Root}, nil },
-		TTL:     ttl, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Roots: sds.NewRoots(sds.RootsConfig{Operator: s.operator, Keep: s.keep, Kept: s.kept, Logger: logger}),
+		TTL:   ttl, Logger: logger,
 	})
+}
+
+// operator reads the bundle file.
+func (s *signer) operator() ([]*x509.Certificate, error) { return *s.file.Load(), nil }
+
+// keep is the disk.
+func (s *signer) keep(kept sds.Kept) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.full == nil {
+		s.kept = &kept
+	}
+	return s.full
 }
 
 // bubble runs a Source in a bubble of fake time.

@@ -68,22 +68,22 @@ func (b *subscription) answered(nonce string, refusal *rpcstatus.Status) (stale 
 		return true
 	}
 	for _, s := range b.waiting[i].secrets {
-		b.settle(s, refusal)
+		b.settle(s, nonce, refusal)
 	}
 	b.waiting = slices.Delete(b.waiting, i, i+1)
 	return false
 }
 
-func (b *subscription) settle(s secret, refusal *rpcstatus.Status) {
+func (b *subscription) settle(s secret, nonce string, refusal *rpcstatus.Status) {
 	if refusal == nil {
 		b.server.metrics.event("ack", 1)
-		b.server.tracker.ack(b.stream, s)
+		b.server.tracker.ack(b.stream, s, nonce)
 		return
 	}
 	reason := cutText(refusal.GetMessage())
 	b.server.metrics.event("nack", 1)
 	b.server.logger.Error("envoy refused a secret and keeps its last one", "secret", s.name, "version", s.version, "reason", reason)
-	b.server.tracker.nack(s.name, reason)
+	b.server.tracker.nack(b.stream, s, nonce, reason)
 	if s.name == SecretRoots {
 		b.server.crls.refused(s.crls, reason)
 	}
@@ -92,6 +92,13 @@ func (b *subscription) settle(s secret, refusal *rpcstatus.Status) {
 // cutText keeps what fits a report of a text of any length.
 func cutText(text string) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "")
+}
+
+// drop ends the subscription of a name.
+func (b *subscription) drop(name string) {
+	delete(b.names, name)
+	delete(b.client, name)
+	b.server.tracker.drop(b.stream, name)
 }
 
 // outdated are the subscribed secrets that the client does not have, by name.
@@ -116,6 +123,7 @@ func (b *subscription) sent(secrets []secret) (string, error) {
 	b.waiting = append(b.waiting, a)
 	for _, s := range secrets {
 		b.client[s.name] = s.version
+		b.server.tracker.sent(b.stream, s, a.nonce)
 	}
 	b.server.metrics.event("sent", len(secrets))
 	return a.nonce, nil

@@ -1,6 +1,7 @@
 package sds
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -9,7 +10,8 @@ import (
 type Acknowledged struct {
 	// Serial and Fingerprint are of the leaf, lower-case hex; "" until the first ACK.
 	Serial, Fingerprint string
-	// Bundle is the BundleHash of the roots; "" until the first ACK.
+	// Bundle is the BundleHash of the roots that every stream has taken, with no other
+	// ones on their way; "" until the first ACK, and while that is not so.
 	Bundle string
 	// At is when the last change of the above was acknowledged; zero before.
 	At time.Time
@@ -29,7 +31,7 @@ type Acknowledged struct {
 type tracker struct {
 	mu   sync.Mutex // guards all below
 	next uint64
-	held map[holder]secret
+	held map[place]*holder
 	// crls is what Envoy should have, taken what it all had last.
 	crls, taken *crlSet
 	errors      map[string]string
@@ -37,14 +39,26 @@ type tracker struct {
 	changed     chan struct{}
 }
 
-// holder is one secret on one stream.
-type holder struct {
+// place is one secret on one stream.
+type place struct {
 	stream uint64
 	name   string
 }
 
+// holder is what is there.
+type holder struct {
+	taken secret // of no name before the first ACK
+	// sent are those without an answer so far, oldest first.
+	sent []sending
+}
+
+type sending struct {
+	nonce  string
+	secret secret
+}
+
 func newTracker() *tracker {
-	return &tracker{held: map[holder]secret{}, crls: &crlSet{}, errors: map[string]string{}, changed: make(chan struct{})}
+	return &tracker{held: map[place]*holder{}, crls: &crlSet{}, errors: map[string]string{}, changed: make(chan struct{})}
 }
 
 // open numbers a stream.
@@ -59,37 +73,73 @@ func (t *tracker) open() uint64 {
 func (t *tracker) close(stream uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for h := range t.held {
-		if h.stream == stream {
-			delete(t.held, h)
+	for p := range t.held {
+		if p.stream == stream {
+			delete(t.held, p)
 		}
 	}
 	t.settle()
 }
 
-func (t *tracker) ack(stream uint64, s secret) {
+// drop forgets one secret of a stream.
+func (t *tracker) drop(stream uint64, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.held[holder{stream, s.name}] = s
+	delete(t.held, place{stream, name})
+	t.settle()
+}
+
+// sent notes what is on its way by a nonce.
+func (t *tracker) sent(stream uint64, s secret, nonce string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.at(stream, s.name)
+	h.sent = append(h.sent, sending{nonce, s})
+	t.settle()
+}
+
+// ack notes what a stream took, as the answer to a nonce; "" brought it along.
+func (t *tracker) ack(stream uint64, s secret, nonce string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.at(stream, s.name)
+	h.taken = s
+	h.answered(nonce)
 	delete(t.errors, s.name)
 	t.settle()
 }
 
-func (t *tracker) nack(name, reason string) {
+func (t *tracker) nack(stream uint64, s secret, nonce, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.errors[name] = name + ": " + reason
+	t.at(stream, s.name).answered(nonce)
+	t.errors[s.name] = s.name + ": " + reason
 	t.settle()
+}
+
+func (t *tracker) at(stream uint64, name string) *holder {
+	p := place{stream, name}
+	if t.held[p] == nil {
+		t.held[p] = &holder{}
+	}
+	return t.held[p]
+}
+
+// answered forgets what was sent up to a nonce: a stream is read in its order.
+func (h *holder) answered(nonce string) {
+	if i := slices.IndexFunc(h.sent, func(s sending) bool { return s.nonce == nonce }); i >= 0 {
+		h.sent = slices.Delete(h.sent, 0, i+1)
+	}
 }
 
 // settle works the state out and tells who waits if it changed.
 func (t *tracker) settle() {
 	next := t.state
-	if svid := t.oldest(SecretCertificate); svid != nil {
+	if svid := t.oldest(); svid != nil {
 		next.Serial, next.Fingerprint = svid.Serial(), svid.Fingerprint()
 	}
-	if svid := t.oldest(SecretRoots); svid != nil {
-		next.Bundle = svid.Bundle()
+	if bundle, known := t.bundle(); known {
+		next.Bundle = bundle
 	}
 	if next != t.state {
 		next.At = time.Now()
@@ -123,10 +173,10 @@ func (t *tracker) obeyed() uint64 {
 		return 0
 	}
 	streams, behind := 0, false
-	for h, s := range t.held {
-		if h.name == SecretRoots {
+	for p, h := range t.held {
+		if p.name == SecretRoots && h.taken.name != "" {
 			streams++
-			behind = behind || s.crls.version != t.crls.version
+			behind = behind || h.taken.crls.version != t.crls.version
 		}
 	}
 	if streams > 0 && !behind {
@@ -140,15 +190,40 @@ func (t *tracker) obeyed() uint64 {
 	return 0
 }
 
-// oldest is the oldest SVID that some stream still holds for the secret.
-func (t *tracker) oldest(name string) *SVID {
+// oldest is the oldest SVID that some stream still holds; nil while one of them has
+// taken none: it may serve one of before.
+func (t *tracker) oldest() *SVID {
 	var oldest *SVID
-	for h, s := range t.held {
-		if h.name == name && (oldest == nil || s.svid.Received.Before(oldest.Received)) {
-			oldest = s.svid
+	for p, h := range t.held {
+		switch {
+		case p.name != SecretCertificate:
+		case h.taken.name == "":
+			return nil
+		case oldest == nil || h.taken.svid.Received.Before(oldest.Received):
+			oldest = h.taken.svid
 		}
 	}
 	return oldest
+}
+
+// bundle is the hash of the roots that all streams hold; "" while they hold different
+// ones, or others are on their way, which Envoy may have taken without our hearing of
+// it yet. Roots come back in a rollback, so that no order among them would tell.
+// Unknown without a stream.
+func (t *tracker) bundle() (hash string, known bool) {
+	for p, h := range t.held {
+		if p.name != SecretRoots {
+			continue
+		}
+		if h.taken.name == "" || known && h.taken.roots.hash != hash {
+			return "", true
+		}
+		hash, known = h.taken.roots.hash, true
+		if slices.ContainsFunc(h.sent, func(s sending) bool { return s.secret.roots.hash != hash }) {
+			return "", true
+		}
+	}
+	return hash, known
 }
 
 func (t *tracker) watch() (Acknowledged, <-chan struct{}) {

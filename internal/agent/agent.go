@@ -49,6 +49,7 @@ type agent struct {
 	settings
 	source   *sds.Source
 	secrets  *sds.Server
+	trustee  *trustee
 	table    *connections.Table
 	follower *follower
 	memory   *ledgerMemory
@@ -65,9 +66,9 @@ func assemble(s settings) *agent {
 	a := &agent{settings: s, admin: newAdminPort(s.EnvoyAdmin), registry: prometheus.NewRegistry()}
 	a.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	counts, secretCounts := newMetrics(a.registry), sds.NewMetrics(a.registry)
-	trust := trustFile(s.TrustBundle)
+	roots := s.openRoots(secretCounts)
 	a.upstream = &upstream{
-		address: s.ControlPlane, verifier: verifier{serverName: s.ServerName, trust: trust},
+		address: s.ControlPlane, verifier: verifier{check: s.serverCheck(), roots: roots},
 		token: tokenFile(s.TokenFile), logger: s.Logger,
 		live:    func() (*sds.SVID, error) { return a.source.Live() },
 		watch:   func() (*sds.SVID, <-chan struct{}) { return a.source.Watch() },
@@ -75,8 +76,9 @@ func assemble(s settings) *agent {
 	}
 	a.source = sds.NewSource(sds.SourceConfig{
 		Signer: a.upstream, TrustDomain: s.trustDomain, Namespace: s.namespace,
-		Anchors: trust.roots, TTL: s.TTL, Metrics: secretCounts, Logger: s.Logger,
+		Roots: roots, TTL: s.TTL, Metrics: secretCounts, Logger: s.Logger,
 	})
+	a.trustee = newTrustee(a.source)
 	a.secrets = sds.NewServer(a.source, secretCounts, s.Logger)
 	a.table = connections.New(connections.Config{Logger: s.Logger, Registerer: a.registry})
 	a.follower = newFollower(a.table, a.secrets, cutOffFile(s.path("cutoff")), counts, s.Logger)
@@ -86,6 +88,7 @@ func assemble(s settings) *agent {
 		upstream: a.upstream, secrets: a.secrets.Acknowledged, fingerprintOf: a.source.FingerprintOf,
 		admin: a.admin, nodeID: s.nodeID(), envoy: s.envoy != "", metrics: counts, logger: s.Logger,
 		follower: a.follower, memory: a.memory, sightings: a.table.Sightings,
+		trustee: a.trustee, problems: a.source.Problems,
 	}
 	return a
 }
@@ -160,6 +163,7 @@ func (a *agent) serve(group *errgroup.Group, ctx context.Context) {
 	group.Go(func() error { return serveHTTP(ctx, a.health, healthHandler(a.ready)) })
 	group.Go(func() error { return serveHTTP(ctx, a.metrics, metricsHandler(a.registry, a.admin)) })
 	group.Go(func() error { return a.source.Run(ctx) })
+	group.Go(func() error { return a.trustee.run(ctx) })
 	group.Go(func() error { return a.upstream.run(ctx) })
 	group.Go(func() error { return a.table.Run(ctx) })
 	group.Go(func() error { return a.follower.run(ctx) })

@@ -18,11 +18,12 @@ type look struct {
 
 // compose is a report of this moment. What cannot be read from Envoy is left out:
 // the control plane must take silence for doubt.
-func (r *reporter) compose(acknowledged sds.Acknowledged, obedience *ensignv1.Obedience, ledger *ensignv1.LedgerSeen) *ensignv1.Report {
+func (r *reporter) compose(acknowledged sds.Acknowledged, problems sds.Problems, obedience *ensignv1.Obedience, ledger *ensignv1.LedgerSeen) *ensignv1.Report {
 	r.sequence++
 	report := &ensignv1.Report{
 		Sequence: r.sequence, NodeId: r.nodeID, SecretError: acknowledged.Error, Obedience: obedience, Ledger: ledger,
 		EnvoyVersion: r.seen.version, ServedFingerprints: r.seen.served, Clock: timestamppb.Now(),
+		RenewalError: problems.Renewal, TrustError: problems.Trust,
 	}
 	if acknowledged.Serial != "" || acknowledged.Bundle != "" {
 		report.Acknowledged = &ensignv1.SecretState{

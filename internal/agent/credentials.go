@@ -5,38 +5,53 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 
 	"github.com/ensign-mesh/ensign/sds"
 )
 
-// verifier is how the control plane is verified: by name, against the bundle file
-// and, when we show an SVID, the roots that came with it.
+// verifier is how the control plane is verified: by name, against the roots that are
+// believed at the moment of the handshake.
 type verifier struct {
-	serverName string
-	trust      trustFile
-	svid       *sds.SVID // nil: we show none
+	check serverCheck
+	roots *sds.Roots
+	svid  *sds.SVID // nil: we show none
 }
 
 func (v verifier) tlsConfig() (*tls.Config, error) {
-	roots, err := v.trust.roots()
+	anchors, err := v.roots.Anchors()
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: v.serverName, RootCAs: x509.NewCertPool()}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12, ServerName: v.check.name,
+		// Not skipped: VerifyConnection does it, in every handshake and before we show
+		// anything. Go's own check would refuse whoever follows by links.
+		InsecureSkipVerify: true,
+		VerifyConnection:   func(state tls.ConnectionState) error { return v.verify(anchors, state.PeerCertificates) },
+	}
 	if v.svid != nil {
 		config.Certificates = []tls.Certificate{v.svid.TLSCertificate()}
-		roots = append(roots, v.svid.Roots...)
-	}
-	for _, root := range roots {
-		config.RootCAs.AddCert(root)
 	}
 	return config, nil
 }
 
-// freshTLS is gRPC's TLS with the bundle file read again for each handshake.
+func (v verifier) verify(anchors sds.Anchors, shown []*x509.Certificate) error {
+	follows, err := v.check.verify(anchors.Roots, shown, time.Now())
+	if err != nil {
+		return fmt.Errorf("verifying the control plane: %w", err)
+	}
+	if follows != nil {
+		v.roots.Learn(anchors, follows)
+	}
+	return nil
+}
+
+// freshTLS is gRPC's TLS with the trusted roots asked for again for each handshake.
 type freshTLS struct{ verifier }
 
 // ClientHandshake fails before it sends anything if the bundle file is unusable.
@@ -55,7 +70,7 @@ func (f freshTLS) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo
 
 // Info describes the protocol.
 func (f freshTLS) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: f.serverName}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: f.check.name}
 }
 
 // Clone copies the credentials.

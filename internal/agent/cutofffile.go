@@ -1,9 +1,6 @@
 package agent
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -33,32 +30,26 @@ func (f cutOffFile) store(cutOff *ensignv1.CutOff) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", f, err)
 	}
-	sum := sha256.Sum256(body)
-	return writeFile(string(f), append([]byte(cutOffMark+hex.EncodeToString(sum[:])+"\n"), body...))
+	return writeMarked(string(f), cutOffMark, body)
 }
 
 // load is what was stored last; nil if nothing ever was.
 func (f cutOffFile) load() (*ensignv1.CutOff, error) {
-	content, err := readOwn(string(f), maxCutOff+256)
+	body, err := readMarked(string(f), cutOffMark, maxCutOff)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading who is cut off: %w", err)
 	}
-	cutOff, err := parseCutOff(content)
+	cutOff, err := parseCutOff(body)
 	if err != nil {
 		return nil, fmt.Errorf("reading who is cut off in %s: %w", f, err)
 	}
 	return cutOff, nil
 }
 
-func parseCutOff(content []byte) (*ensignv1.CutOff, error) {
-	head, body, ok := bytes.Cut(content, []byte("\n"))
-	sum := sha256.Sum256(body)
-	if !ok || string(head) != cutOffMark+hex.EncodeToString(sum[:]) {
-		return nil, errors.New("it is not whole, or no file of ours")
-	}
+func parseCutOff(body []byte) (*ensignv1.CutOff, error) {
 	if err := countFields(body); err != nil {
 		return nil, err
 	}

@@ -2,8 +2,6 @@ package agent
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,10 +25,7 @@ func someCutOff(revision uint64) *ensignv1.CutOff {
 	}
 }
 
-func marked(body []byte) []byte {
-	sum := sha256.Sum256(body)
-	return append([]byte(cutOffMark+hex.EncodeToString(sum[:])+"\n"), body...)
-}
+func marked(body []byte) []byte { return append([]byte(markLine(cutOffMark, body)), body...) }
 
 func TestACutOffIsKept(t *testing.T) {
 	file := cutOffFile(filepath.Join(t.TempDir(), "cutoff"))
@@ -92,8 +87,11 @@ func FuzzCutOffFile(f *testing.F) {
 	f.Add(body, true)
 	f.Add([]byte{0x12, 0x00, 0x2a, 0x01, 0x30}, true)
 	f.Fuzz(func(t *testing.T, content []byte, mark bool) {
-		if mark {
-			content = marked(content)
+		if !mark {
+			var err error
+			if content, err = unmark(cutOffMark, content); err != nil {
+				return
+			}
 		}
 		cutOff, err := parseCutOff(content)
 		if err != nil {
@@ -107,7 +105,7 @@ func FuzzCutOffFile(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if second, err := parseCutOff(marked(again)); err != nil || !proto.Equal(second, cutOff) {
+		if second, err := parseCutOff(again); err != nil || !proto.Equal(second, cutOff) {
 			t.Errorf("%v, %v", second, err)
 		}
 	})

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +40,37 @@ func replaceFile(path, unfinished string, content []byte) error {
 		return errors.Join(err, os.Remove(unfinished))
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// writeMarked is writeFile of a body behind a line that tells whole from spoilt: the
+// mark and the body's SHA-256.
+func writeMarked(path, mark string, body []byte) error {
+	return writeFile(path, append([]byte(markLine(mark, body)), body...))
+}
+
+// readMarked is the body of a file of our own that writeMarked wrote.
+func readMarked(path, mark string, limit int64) ([]byte, error) {
+	content, err := readOwn(path, limit+256)
+	if err != nil {
+		return nil, err
+	}
+	body, err := unmark(mark, content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return body, nil
+}
+
+func unmark(mark string, content []byte) ([]byte, error) {
+	_, body, _ := bytes.Cut(content, []byte("\n"))
+	if line := markLine(mark, body); !bytes.HasPrefix(content, []byte(line)) {
+		return nil, errors.New("it is not whole, or no file of ours")
+	}
+	return body, nil
+}
+
+func markLine(mark string, body []byte) string {
+	return fmt.Sprintf("%s%x\n", mark, sha256.Sum256(body))
 }
 
 func syncDir(dir string) error {

@@ -42,6 +42,8 @@ type reporter struct {
 	follower      *follower
 	memory        *ledgerMemory
 	sightings     func() ([]connections.Sighting, <-chan struct{})
+	trustee       *trustee
+	problems      func() (sds.Problems, <-chan struct{})
 	// untold were taken for a stream that ended.
 	untold   []connections.Sighting
 	sequence uint64
@@ -174,6 +176,7 @@ func (r *reporter) connect(ctx context.Context, last *sds.SVID) error {
 // with the first report that is stored: before, nobody knows whose stream this is.
 func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint64, known func()) error {
 	desk := newDesk(r.admin, r.envoy, r.metrics)
+	first := true
 	for {
 		message, err := link.stream.Recv()
 		if err != nil {
@@ -193,6 +196,11 @@ func (r *reporter) receive(ctx context.Context, link *uplink, stored chan<- uint
 			}
 		case *ensignv1.ConnectResponse_CutOff:
 			r.follower.take(message.CutOff)
+		case *ensignv1.ConnectResponse_Trust:
+			r.trustee.take(message.Trust, first)
+			first = false
+		case *ensignv1.ConnectResponse_Renew:
+			r.trustee.believer.Renew()
 		case *ensignv1.ConnectResponse_Query:
 			desk.answer(ctx, message.Query, link.send)
 		}

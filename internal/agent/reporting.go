@@ -34,8 +34,8 @@ type reporting struct {
 	looked                chan look
 	looking               bool
 	// Closed when there is something new since the last report.
-	acknowledged, obeyed, forked <-chan struct{}
-	sooner                       time.Duration
+	acknowledged, troubled, obeyed, forked <-chan struct{}
+	sooner                                 time.Duration
 }
 
 func (r *reporter) newReporting(link *uplink, stored <-chan uint64, failed <-chan error, done <-chan struct{}) *reporting {
@@ -47,6 +47,7 @@ func (r *reporter) newReporting(link *uplink, stored <-chan uint64, failed <-cha
 	p.unstored.Stop()
 	p.urgent.Stop()
 	_, p.acknowledged = r.secrets()
+	_, p.troubled = r.problems()
 	_, p.forked = r.memory.seen()
 	var obedience *ensignv1.Obedience
 	if obedience, p.obeyed = r.follower.watch(); obedience != nil {
@@ -78,6 +79,9 @@ func (p *reporting) run(ctx context.Context) error {
 			}
 		case <-p.acknowledged:
 			p.acknowledged = nil
+			p.due.Reset(settleFor)
+		case <-p.troubled:
+			p.troubled = nil
 			p.due.Reset(settleFor)
 		case <-p.obeyed:
 			p.obeyed = nil
@@ -124,13 +128,15 @@ func (p *reporting) look(ctx context.Context) {
 // send reports; full is after a look at Envoy, which says when to look again.
 func (p *reporting) send(full bool) error {
 	var acknowledged sds.Acknowledged
+	var problems sds.Problems
 	var obedience *ensignv1.Obedience
 	var ledger *ensignv1.LedgerSeen
 	acknowledged, p.acknowledged = p.secrets()
+	problems, p.troubled = p.problems()
 	obedience, p.obeyed = p.follower.watch()
 	ledger, p.forked = p.memory.seen()
 	p.urgent.Stop()
-	report := p.compose(acknowledged, obedience, ledger)
+	report := p.compose(acknowledged, problems, obedience, ledger)
 	if p.link.send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: report}}) != nil {
 		// The reason is what the stream's end says.
 		return <-p.failed

@@ -12,6 +12,7 @@ import (
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/internal/connections"
+	"github.com/ensign-mesh/ensign/sds"
 )
 
 // heard is a stream of which the test reads the other end.
@@ -32,6 +33,7 @@ func reporterOf(t *testing.T, p *parts, f *follower) *reporter {
 	counts := newMetrics(prometheus.NewRegistry())
 	return &reporter{
 		secrets: p.Acknowledged, follower: f, metrics: counts, logger: testLogger(t),
+		problems: func() (sds.Problems, <-chan struct{}) { return sds.Problems{}, nil },
 		memory: openMemory(t.TempDir()+"/ledger.checkpoint", counts, testLogger(t)),
 	}
 }

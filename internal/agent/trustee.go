@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"sync"
+
+	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/sds"
+)
+
+// believer is what does as a Trust says.
+type believer interface {
+	Follow(sds.Trust) error
+	Renew()
+}
+
+// trustee passes the control plane's word on roots on, the newest first: to follow it
+// takes the disk, for which nobody who reads the stream should wait.
+type trustee struct {
+	believer believer
+	// came holds at most one word that newest is another.
+	came chan struct{}
+
+	mu     sync.Mutex // guards newest
+	newest *sds.Trust // nil once it is followed
+}
+
+func newTrustee(b believer) *trustee {
+	return &trustee{believer: b, came: make(chan struct{}, 1)}
+}
+
+// take notes a word; first is the first of a stream.
+func (t *trustee) take(trust *ensignv1.Trust, first bool) {
+	next := sds.Trust{
+		Sequence: trust.GetSequence(), First: first, Roots: trust.GetRoots(),
+		Root: trust.GetRoot(), RenewWithin: trust.GetRenewWithin().AsDuration(),
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.newest != nil {
+		// It stands for both.
+		next.First = next.First || t.newest.First
+	}
+	t.newest = &next
+	select {
+	case t.came <- struct{}{}:
+	default:
+	}
+}
+
+// run follows what comes until ctx ends.
+func (t *trustee) run(ctx context.Context) error {
+	for {
+		select {
+		case <-t.came:
+		case <-ctx.Done():
+			return nil
+		}
+		t.mu.Lock()
+		trust := t.newest
+		t.newest = nil
+		t.mu.Unlock()
+		// What is wrong with it is in the Source's problems, which are reported.
+		_ = t.believer.Follow(*trust)
+	}
+}

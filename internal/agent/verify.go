@@ -1,0 +1,87 @@
+package agent
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// serverCheck is how the control plane's certificate is held against roots.
+type serverCheck struct {
+	name        string
+	trustDomain spiffeid.TrustDomain
+	// bundleFile and rootsFile are where roots come from, for people.
+	bundleFile, rootsFile string
+}
+
+func (s *settings) serverCheck() serverCheck {
+	return serverCheck{name: s.ServerName, trustDomain: s.trustDomain, bundleFile: s.TrustBundle, rootsFile: s.path("roots")}
+}
+
+// verify holds the chain that the control plane shows against the roots that are
+// trusted. If it leads to none of them, but to one that follows on them by links,
+// that root is the answer: the agent was away while the mesh's root was replaced.
+func (c serverCheck) verify(trusted, shown []*x509.Certificate, now time.Time) (follows *x509.Certificate, err error) {
+	if len(shown) == 0 || len(shown) > maxShown {
+		return nil, fmt.Errorf("the control plane shows %d certificates, 1 to %d are looked at", len(shown), maxShown)
+	}
+	straight, err := c.chains(trusted, shown, now)
+	if err == nil && slices.ContainsFunc(straight, func(chain []*x509.Certificate) bool { return !c.linked(chain, now) }) {
+		return nil, nil
+	}
+	if next := reach(trusted, shown, c.trustDomain, now); len(next) > 0 {
+		if chains, err := c.chains(next, shown, now); err == nil {
+			return chains[0][len(chains[0])-1], nil
+		}
+	}
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		err = fmt.Errorf("%w: %s", err, c.advice(trusted, shown))
+	}
+	return nil, err
+}
+
+// chains are those from the first certificate to one of the roots.
+func (c serverCheck) chains(roots, shown []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
+	options := x509.VerifyOptions{DNSName: c.name, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now}
+	for _, root := range roots {
+		options.Roots.AddCert(root)
+	}
+	for _, cert := range shown[1:] {
+		options.Intermediates.AddCert(cert)
+	}
+	return shown[0].Verify(options)
+}
+
+// linked says whether a chain passes through a link: it is good, and shows that there
+// is a root that the agent does not know yet.
+func (c serverCheck) linked(chain []*x509.Certificate, now time.Time) bool {
+	return slices.ContainsFunc(chain[:len(chain)-1], func(cert *x509.Certificate) bool { return isLink(cert, c.trustDomain, now) })
+}
+
+// advice is what a person is to do about an agent that cannot come back by itself.
+// What it says of the control plane's root is that one's own word.
+func (c serverCheck) advice(trusted, shown []*x509.Certificate) string {
+	text := fmt.Sprintf("this agent trusts %s", describe(trusted))
+	if i := slices.IndexFunc(shown, func(cert *x509.Certificate) bool { return cert.IsCA && bytes.Equal(cert.RawSubject, cert.RawIssuer) }); i >= 0 {
+		text += fmt.Sprintf(", and this server says that it is of %s", describe(shown[i:i+1]))
+	}
+	return text + fmt.Sprintf("; if that is the mesh's root now, copy bundle.pem of ensignd's data folder to %s; if that file is right already, remove %s",
+		c.bundleFile, c.rootsFile)
+}
+
+// describe names roots for people: enough to tell them apart.
+func describe(roots []*x509.Certificate) string {
+	var texts []string
+	for _, root := range roots[:min(len(roots), 4)] {
+		texts = append(texts, fmt.Sprintf("%.100q (SHA-256 %.8x…)", root.Subject.String(), sha256.Sum256(root.Raw)))
+	}
+	return strings.Join(texts, ", ")
+}
