@@ -95,6 +95,17 @@ func (r *Registry) Agents() ([]Agent, <-chan struct{}) {
 	return list, r.changed
 }
 
+// Connected are the agents of [Registry.Agents] by their names, and its channel.
+func (r *Registry) Connected() (map[string]Agent, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make(map[string]Agent, len(r.sessions))
+	for name, s := range r.sessions {
+		all[name] = s.agent
+	}
+	return all, r.changed
+}
+
 // Agent is the connected agent of one pod, false if there is none, and the channel of
 // [Registry.Agents].
 func (r *Registry) Agent(name string) (Agent, bool, <-chan struct{}) {

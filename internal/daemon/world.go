@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/ensign-mesh/ensign/identity"
+	"github.com/ensign-mesh/ensign/internal/agents"
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds"
 )
@@ -55,17 +56,18 @@ func (w *world) Pod(namespace, name string) (identity.Pod, bool) {
 type nodes struct{ world *world }
 
 // Pod implements agents.Nodes.
-func (n nodes) Pod(caller identity.Caller, nodeID string) (namespace, pod string, err error) {
+func (n nodes) Pod(caller identity.Caller, nodeID string) (agents.Pod, error) {
 	snapshot := n.world.Snapshot()
 	if snapshot == nil {
-		return "", "", errNotReady
+		return agents.Pod{}, errNotReady
 	}
 	key, err := xds.Admit(snapshot, caller, nodeID)
 	if err != nil {
-		return "", "", err
+		return agents.Pod{}, err
 	}
-	if snapshot.Workloads[key] == nil {
-		return "", "", status.Errorf(codes.Unavailable, "pod %s is not in the mesh yet; report again when it is", key)
+	workload := snapshot.Workloads[key]
+	if workload == nil {
+		return agents.Pod{}, status.Errorf(codes.Unavailable, "pod %s is not in the mesh yet; report again when it is", key)
 	}
-	return key.Namespace, key.Name, nil
+	return agents.Pod{Namespace: key.Namespace, Name: key.Name, UID: workload.UID}, nil
 }

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ensign-mesh/ensign/ca/revocation"
+	"github.com/ensign-mesh/ensign/ca/rotation"
+	"github.com/ensign-mesh/ensign/internal/agents"
+)
+
+// followers are all who have to follow a rotation of the root: those who hold SVIDs,
+// and this process itself. It implements rotation.Mesh.
+type followers struct {
+	world     *world
+	census    *census
+	testimony *testimony
+	registry  interface {
+		Connected() (map[string]agents.Agent, <-chan struct{})
+	}
+	register interface {
+		Current() (*revocation.List, <-chan struct{})
+		Do(ctx context.Context, actor string, v revocation.Verb, t revocation.Target, reason string) (revocation.Act, *revocation.List, error)
+	}
+	issuing settler
+	shown   settler
+}
+
+// settler comes to live on the root that signs now.
+type settler interface {
+	Settle(ctx context.Context) error
+}
+
+// Instances implements rotation.Mesh. The channel tells of agents' words: whatever else
+// lets a gate pass, which is time and revocation, is seen when somebody looks.
+func (f *followers) Instances(ctx context.Context) ([]rotation.Instance, <-chan struct{}, error) {
+	snapshot := f.world.Snapshot()
+	if snapshot == nil {
+		return nil, nil, errNotReady
+	}
+	connected, changed := f.registry.Connected()
+	list, _ := f.register.Current()
+	f.census.mu.Lock()
+	defer f.census.mu.Unlock()
+	now := time.Now()
+	if err := f.census.catchUp(ctx, now); err != nil {
+		return nil, nil, fmt.Errorf("reading who holds SVIDs: %w", err)
+	}
+	if needed := f.census.prune(now); needed != nil {
+		f.testimony.forget(needed)
+	}
+	f.testimony.mu.RLock()
+	defer f.testimony.mu.RUnlock()
+	s := scene{
+		now: now, snapshot: snapshot, svids: f.census.svids, root: f.census.roots(), list: list,
+		reports: f.testimony.reports, acks: f.testimony.acks, agents: connected,
+	}
+	return s.instances(), changed, nil
+}
+
+// Settle implements rotation.Mesh.
+func (f *followers) Settle(ctx context.Context) error {
+	if err := f.issuing.Settle(ctx); err != nil {
+		return err
+	}
+	return f.shown.Settle(ctx)
+}
+
+// RevokeIssuers implements rotation.Mesh.
+func (f *followers) RevokeIssuers(ctx context.Context, root, reason string) error {
+	issuers, err := f.census.ledger.LiveIssuers(ctx, time.Now())
+	if err != nil {
+		return fmt.Errorf("finding the issuers of root %s: %w", root, err)
+	}
+	list, _ := f.register.Current()
+	revoked := map[string]bool{}
+	for _, i := range list.Issuers {
+		revoked[i.Serial] = true
+	}
+	for _, issuer := range issuers {
+		e := issuer.Entry
+		if revoked[e.Serial] || f.census.rootOf(e.IssuerSubject, e.IssuerSerial) != root {
+			continue
+		}
+		target := revocation.Target{Kind: revocation.IssuerSerial, Value: e.Serial}
+		if _, _, err := f.register.Do(ctx, actorItself, revocation.Revoke, target, reason); err != nil {
+			return fmt.Errorf("revoking issuer %s: %w", e.Serial, err)
+		}
+	}
+	return nil
+}
+
+// actorItself is who acts where no person does.
+const actorItself = "ensignd"
