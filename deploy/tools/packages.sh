@@ -10,6 +10,8 @@ package_of() {
     setpriv) echo util-linux ;;
     gcc) echo gcc libc6-dev ;;
     pip) echo python3-pip ;;
+    promtool) echo prometheus ;;
+    softhsm2-util) echo softhsm2 ;;
     *) echo "$1" ;;
   esac
 }
