@@ -45,7 +45,8 @@ type Ledger interface {
 // Mesh is whom a rotation is about.
 type Mesh interface {
 	// Instances is the whole population, and a channel that closes when it may have
-	// changed. It is asked often and should be cheap. With an error no gate passes.
+	// changed. It is asked often and should be cheap. With an error no gate passes: so
+	// it answers one while the ledger can't be read, or the mesh's picture is not loaded.
 	Instances(ctx context.Context) ([]Instance, <-chan struct{}, error)
 	// Settle returns once an issuer of [Manager.Signing] signs SVIDs, the server's
 	// certificate leads to that root, and what another issuer was signing meanwhile is

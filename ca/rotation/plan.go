@@ -1,0 +1,97 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Plan says what Begin would do, and does nothing. Its error is that of reading the population.
+func (m *Manager) Plan(ctx context.Context, o Options) (Plan, error) {
+	s, err := m.catchUp(ctx)
+	if s == nil {
+		return Plan{}, err
+	}
+	o, refusal := m.complete(s, o)
+	if free := s.free(); free != nil {
+		refusal = free
+	}
+	l, err := m.idleLook(ctx, &question{step: Preparing, now: time.Now()})
+	if err != nil {
+		return Plan{}, err
+	}
+	from := s.signing()
+	p := Plan{From: m.rootStatus(s, from, l), Place: o.Via, Refusal: refusal, Steps: o.steps(from)}
+	if l != nil {
+		p.Instances, p.Laggards = len(l.instances), l.laggards()
+		for n := range l.instances {
+			if l.instances[n].Connected {
+				p.Connected++
+			}
+		}
+	}
+	p.Warnings = m.warnings(o, from, p.Laggards)
+	return p, nil
+}
+
+func (o Options) steps(from *anchor) []string {
+	late := map[Policy]string{
+		Wait:        "until they follow or their SVIDs end",
+		SkipOffline: fmt.Sprintf("and those that give no sign of life for %s are passed over by name", o.Laggards.After),
+		Abort:       fmt.Sprintf("and after %s in one step it rolls back", o.Laggards.After),
+	}[o.Laggards.Policy]
+	steps := []string{
+		fmt.Sprintf("preparing: make a new root in %s; root %s stays as it is", o.Via, from),
+		"distributing: everybody is told to trust both; waits for every Envoy to acknowledge both, " + late,
+		fmt.Sprintf("activating: the new root signs, SVIDs are renewed within %s; waits until nobody lives on the old root, %s", o.Window, late),
+		"retiring: everybody is told to trust the new root alone; waits for every Envoy to acknowledge that, " + late,
+	}
+	if o.Compromised {
+		steps[3] = "retiring: the issuers of the old root are revoked and their SVIDs denied; " + steps[3][len("retiring: "):]
+	}
+	return append(steps, "done: the old root is trusted by nobody")
+}
+
+func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string {
+	var all []string
+	if place := m.cfg.Places[o.Via]; place != nil {
+		if err := place.Healthy(); err != nil {
+			all = append(all, fmt.Sprintf("%s can make no root now: %s", o.Via, err))
+		}
+	}
+	if why := from.linkable(time.Now()); why != "" && !o.Compromised {
+		all = append(all, "agents that are away until it is done need the new bundle from a person: "+why)
+	}
+	if o.Compromised {
+		all = append(all,
+			"what holds an SVID of the old root when it is retired is refused by everybody: instances that are passed over, foreign agents, gRPC clients",
+			"agents that are away until it is done need the new bundle from a person: the old root vouches for nothing any more",
+			"there is no way back to the old root")
+	}
+	unverifiable := 0
+	for _, l := range laggards {
+		if l.Unverifiable {
+			unverifiable++
+		}
+	}
+	if unverifiable > 0 {
+		all = append(all, fmt.Sprintf("%d instances report nothing, so that nobody can tell whether they follow: they fall under --laggards", unverifiable))
+	}
+	return all
+}
+
+// idleLook holds the population against a question while no gate asks; nil before Run.
+func (m *Manager) idleLook(ctx context.Context, q *question) (*look, error) {
+	m.mu.Lock()
+	mesh := m.mesh
+	m.mu.Unlock()
+	if mesh == nil {
+		return nil, nil
+	}
+	instances, _, err := mesh.Instances(ctx)
+	if err != nil {
+		return nil, errors.Join(errors.New("the population is not known now"), err)
+	}
+	return q.inspect(instances, nil), nil
+}
