@@ -76,12 +76,3 @@ func (p *progress) end() {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
 }
-
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}

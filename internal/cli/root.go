@@ -76,7 +76,8 @@ func newRoot() *cobra.Command {
 		group("revocation", "See who is cut off", newRevocationList(g)),
 		group("kek", "Make the key that encrypts the data folder", newKEKNew(g)),
 		group("token", "Make service-account tokens", newTokenCreate(g)),
-		group("proxy", "See what each proxy has", newProxyStatus(g), newProxyConfig(g), newProxyRelease(g)),
+		group("proxy", "See what each proxy has", newProxyStatus(g), newProxyConfig(g), newProxyRelease(g), newProxyRenew(g)),
+		group("ca", "See and replace the root of the mesh", newCAStatus(g), newCARotate(g), newCAPause(g), newCAResume(g), newCARollback(g)),
 		group("identity", "See who exists", newIdentityList(g), newIdentityAudit(g)),
 		group("audit", "Read and verify the record of everything issued", newAuditList(g), newAuditShow(g),
 			newAuditVerify(g), newAuditWatch(g), newAuditExport(g)),
@@ -85,7 +86,7 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// group is a noun; its verbs do the work.
+// group is a word that others follow; the last does the work.
 func group(noun, short string, verbs ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     noun,

@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 // TestScripts runs each verb as a person would type it, against a real ensignd.
 // `ready` waits for it, `proxy` is a small Envoy (proxy_test.go), `agent` a small
 // agent with an Envoy that keeps out who is cut off (agent_test.go), `eventually` waits
-// for what is written, `ledgerkey` learns the ledger's key (ledger_script_test.go).
+// for what is written, `ledgerkey` learns the ledger's key (ledger_script_test.go),
+// `stage` plays an ensignd in the middle of a rotation (authority_test.go).
 func TestScripts(t *testing.T) {
 	mesh, err := filepath.Abs(filepath.Join("testdata", "mesh"))
 	if err != nil {
@@ -60,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"agent":      agent,
 			"eventually": eventually,
 			"ledgerkey":  ledgerkey,
+			"stage":      stage,
 		},
 	})
 }
