@@ -18,7 +18,9 @@ type fleet struct {
 	// pods in order; issuer is the root of the issuer that signs.
 	pods    []*pod
 	issuer  string
+	issued  uint64
 	changed chan struct{}
+	process *Manager // the one that runs
 	settles int
 	revoked []string
 	// fail answers an error for Instances.
@@ -53,12 +55,9 @@ func newFleet(w *world, m *Manager, names ...string) *fleet {
 
 // issue gives a pod an SVID.
 func (f *fleet) issue(p *pod) string {
-	f.w.mu.Lock()
-	index := uint64(len(f.w.entries))
+	f.issued++
+	index, now := f.issued, time.Now()
 	serial := fmt.Sprintf("%x", 0x1000+index)
-	f.w.entries = append(f.w.entries, ca.Entry{Kind: ca.KindSVID, Serial: serial})
-	f.w.mu.Unlock()
-	now := time.Now()
 	p.SVIDs = append(slices.Clone(p.SVIDs), SVID{Serial: serial, Index: index, Root: f.issuer, IssuedAt: now, NotAfter: now.Add(24 * time.Hour)})
 	return serial
 }
@@ -147,10 +146,12 @@ func (f *fleet) obey(ctx context.Context, n int, t *Trust) {
 	}
 	f.mu.Lock()
 	p := f.pods[n]
-	delay := p.delay
-	p.heard = t
+	delay, older := p.delay, p.heard != nil && p.heard.Sequence > t.Sequence
+	if !older {
+		p.heard = t
+	}
 	f.mu.Unlock()
-	if !wait(delay) || !f.doing(p, t, func() { p.bundle = t.Bundle.Hash() }) {
+	if older || !wait(delay) || !f.doing(p, t, func() { p.bundle = t.Bundle.Hash() }) {
 		return
 	}
 	if !wait(delay) || !f.doing(p, t, func() { f.report(p) }) {
@@ -181,6 +182,31 @@ func (f *fleet) doing(p *pod, t *Trust, do func()) bool {
 	return true
 }
 
+// check is called while a step is written: what its gate promises is true of every Envoy,
+// whatever was reported.
+func (f *fleet) check(v verb, passed []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	trust, _ := f.process.Trust()
+	for _, p := range f.pods {
+		if p.gone || slices.Contains(passed, p.Name) {
+			continue
+		}
+		root := ""
+		for _, s := range p.SVIDs {
+			if s.Serial == p.serial {
+				root = s.Root
+			}
+		}
+		switch {
+		case (v == activate || v == finish) && p.bundle != trust.Bundle.Hash():
+			f.w.t.Errorf("%s while %s trusts another bundle", v, p.Name)
+		case v == retire && root != trust.Root:
+			f.w.t.Errorf("%s while %s lives on another root", v, p.Name)
+		}
+	}
+}
+
 // process is one run of ensignd.
 type process struct {
 	*Manager
@@ -191,15 +217,30 @@ type process struct {
 // fleet of names is made.
 func (w *world) start(f *fleet, names ...string) (*process, *fleet) {
 	w.t.Helper()
-	m := w.open()
+	p, f, err := w.tryStart(f, names...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p, f
+}
+
+func (w *world) tryStart(f *fleet, names ...string) (*process, *fleet, error) {
+	m, err := Open(w.t.Context(), w.config())
+	if err != nil {
+		return nil, f, err
+	}
 	if f == nil {
 		f = newFleet(w, m, names...)
 	}
+	f.mu.Lock()
+	f.process = m
+	f.mu.Unlock()
+	w.onStep = f.check
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var all sync.WaitGroup
 	all.Go(func() { m.Run(ctx, settleFor{f, m}) })
 	all.Go(func() { f.follow(ctx, m) })
-	return &process{m, func() { cancel(); all.Wait() }}, f
+	return &process{m, func() { cancel(); all.Wait() }}, f, nil
 }
 
 // await runs until a condition of the rotation holds, and answers false after an hour.

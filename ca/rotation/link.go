@@ -24,6 +24,8 @@ func (a *anchor) linkable(now time.Time) string {
 		return "the root was compromised"
 	case a.expired(now):
 		return "the root has expired"
+	case a.ca().MaxPathLenZero:
+		return "the CA that signs there may certify no other CA"
 	case len(a.chain) > 1:
 		return "what signs there is not the root that workloads trust, but a CA below it"
 	}

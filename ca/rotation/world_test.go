@@ -40,7 +40,10 @@ type world struct {
 	dead   bool
 	// refuse answers an error for an action.
 	refuse func(action string) error
-	onStep func(verb)
+	// lose answers an error for an entry that is written.
+	lose   func(e ca.Entry) error
+	onStep func(v verb, passed []string)
+	passed []string // named by skip in this step
 	every  time.Duration
 	sick   map[string]error // Healthy of places
 }
@@ -76,12 +79,32 @@ func (w *world) Append(_ context.Context, e ca.Entry) (index uint64, err error) 
 	err = w.act("append "+string(e.Kind)+" "+e.Verb, func() error {
 		index = uint64(len(w.entries))
 		w.entries = append(w.entries, e)
-		if w.onStep != nil && e.Kind == ca.KindRotation {
-			w.onStep(verb(e.Verb))
+		w.witness(index, e)
+		if w.lose != nil {
+			return w.lose(e)
 		}
 		return nil
 	})
 	return index, err
+}
+
+// witness sees every step as it is written.
+func (w *world) witness(index uint64, e ca.Entry) {
+	if e.Kind != ca.KindRotation {
+		return
+	}
+	r, err := recordOf(ca.Recorded{Index: index, Entry: e})
+	if err != nil {
+		w.t.Error(err)
+	}
+	if r.verb == skip {
+		w.passed = append(w.passed, r.Names...)
+		return
+	}
+	if w.onStep != nil {
+		w.onStep(r.verb, w.passed)
+	}
+	w.passed = nil
 }
 
 func (w *world) Rotations(context.Context) (found []ca.Recorded, err error) {
@@ -221,14 +244,4 @@ func (w *world) config() Config {
 		TrustDomain: td, Ledger: w, Dir: w.dir, FirstPlace: Builtin, First: w.first, Every: w.every,
 		Places: map[string]Place{Builtin: &fakePlace{w, Builtin}, Vault: &fakePlace{w, Vault}},
 	}
-}
-
-// open starts a process on what is there.
-func (w *world) open() *Manager {
-	w.t.Helper()
-	m, err := Open(w.t.Context(), w.config())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return m
 }
