@@ -16,13 +16,13 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
   # From 1.21 on Vault compares lists item by item, so that one without items passes
   # every list of allowed values: an empty string or list.
   denied_parameters = {
+    "common_name"           = ["", []]
+    "organization"          = ["", []]
+    "exclude_cn_from_sans"  = ["", []]
+    "max_path_length"       = ["", []]
     "permitted_uri_domains" = ["", []]
-    "max_path_length" = ["", []]
-    "ttl" = ["", []]
-    "organization" = ["", []]
-    "common_name" = ["", []]
-    "not_before_duration" = ["", []]
-    "exclude_cn_from_sans" = ["", []]
+    "not_before_duration"   = ["", []]
+    "ttl"                   = ["", []]
   }
   required_parameters = [
     "csr", "common_name", "organization", "exclude_cn_from_sans", "max_path_length",

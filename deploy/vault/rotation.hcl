@@ -1,37 +1,92 @@
-# What a rotation of the root needs beyond the daily policy: another root beside the
-# one in force, its key made in Vault and never shown. It replaces, changes and
-# deletes nothing, and cannot make the new root the mount's default.
+# What a rotation of the root needs beyond the daily policy, and nobody on other days:
+# another root beside the one in force, and links from one root to the next. It
+# replaces, changes and deletes nothing.
+
+# A root: its key is made in Vault and never shown. Names are new ones, or Vault
+# refuses; the mount's default issuer stays.
 path "@MOUNT@/root/rotate/internal" {
   capabilities = ["update"]
   allowed_parameters = {
+    "issuer_name"           = ["ensign-*"]
     "common_name"           = ["Ensign root *"]
     "organization"          = ["@TRUST_DOMAIN@"]
-    "issuer_name"           = ["ensign-*"]
-    "key_name"              = ["ensign-*"]
+    "exclude_cn_from_sans"  = ["true"]
     "key_type"              = ["ec"]
-    "key_bits"              = ["256", "384"]
+    "key_bits"              = ["256"]
     "max_path_length"       = ["1"]
     "permitted_uri_domains" = ["@TRUST_DOMAIN@"]
     "not_before_duration"   = ["900s"]
-    "ttl"                   = ["@ROOT_TTL@"]
+    "ttl"                   = ["87600h"]
   }
-  # From 1.21 on Vault compares lists item by item, so that one without items passes
-  # every list of allowed values: an empty string or list.
+  # See daily.hcl.
   denied_parameters = {
+    "issuer_name"           = ["", []]
+    "common_name"           = ["", []]
+    "organization"          = ["", []]
+    "exclude_cn_from_sans"  = ["", []]
+    "key_type"              = ["", []]
+    "key_bits"              = ["", []]
+    "max_path_length"       = ["", []]
     "permitted_uri_domains" = ["", []]
-    "max_path_length" = ["", []]
-    "ttl" = ["", []]
-    "organization" = ["", []]
-    "common_name" = ["", []]
-    "not_before_duration" = ["", []]
-    "issuer_name" = ["", []]
-    "key_name" = ["", []]
-    "key_type" = ["", []]
-    "key_bits" = ["", []]
+    "not_before_duration"   = ["", []]
+    "ttl"                   = ["", []]
   }
   required_parameters = [
-    "common_name", "organization", "issuer_name", "key_name", "key_type", "key_bits",
+    "issuer_name", "common_name", "organization", "exclude_cn_from_sans", "key_type", "key_bits",
     "max_path_length", "permitted_uri_domains", "not_before_duration", "ttl",
+  ]
+}
+
+# The request for a link to a root: signed by that root's key, it is good for nothing
+# else. The key goes by its ID, which reading the issuer tells.
+path "@MOUNT@/intermediate/cross-sign" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "key_ref"              = []
+    "common_name"          = ["Ensign root *"]
+    "organization"         = ["@TRUST_DOMAIN@"]
+    "exclude_cn_from_sans" = ["true"]
+  }
+  # See daily.hcl.
+  denied_parameters = {
+    "common_name"           = ["", []]
+    "organization"          = ["", []]
+    "exclude_cn_from_sans"  = ["", []]
+  }
+  required_parameters = ["key_ref", "common_name", "organization", "exclude_cn_from_sans"]
+}
+path "@MOUNT@/issuer/+" {
+  capabilities = ["read"]
+}
+
+# The link itself: the next root's key and name, signed by this one, so that who knows
+# only this one learns of the next. It is limited as an issuer is, and signs no CA; the
+# name of a root, which an issuer never bears, is what makes it a link.
+path "@MOUNT@/issuer/+/sign-intermediate" {
+  capabilities = ["update"]
+  allowed_parameters = {
+    "csr"                   = []
+    "common_name"           = ["Ensign root *"]
+    "organization"          = ["@TRUST_DOMAIN@"]
+    "exclude_cn_from_sans"  = ["true"]
+    "max_path_length"       = ["0"]
+    "permitted_uri_domains" = ["@TRUST_DOMAIN@"]
+    "not_before_duration"   = ["600s"]
+    "ttl"                   = ["31536000s", "2592000s", "86400s", "3600s"]
+  }
+  # See daily.hcl.
+  denied_parameters = {
+    "common_name"           = ["", []]
+    "organization"          = ["", []]
+    "exclude_cn_from_sans"  = ["", []]
+    "max_path_length"       = ["", []]
+    "permitted_uri_domains" = ["", []]
+    "not_before_duration"   = ["", []]
+    "ttl"                   = ["", []]
+  }
+  required_parameters = [
+    "csr", "common_name", "organization", "exclude_cn_from_sans", "max_path_length",
+    "permitted_uri_domains", "not_before_duration", "ttl",
   ]
 }
 path "auth/token/lookup-self" {

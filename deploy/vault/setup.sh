@@ -7,17 +7,19 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 trust_domain=${TRUST_DOMAIN:-cluster.local}
 mount=${MOUNT:-ensign}
-issuer=${ISSUER:-ensign-1}
+# The mesh's first root; empty: none, the mesh comes to Vault by a rotation.
+issuer=${ISSUER-ensign-1}
 # What ensignd asks for to get issuers of 168h: five minutes less.
 ttl=${TTL:-604500s}
-root_ttl=${ROOT_TTL:-87600h}
+# The life of every root: what ensignd asks for, and the rotation policy pins.
+root_ttl=87600h
 
 if ! vault read "sys/mounts/$mount" >/dev/null 2>&1; then
   vault secrets enable -path="$mount" -max-lease-ttl="$root_ttl" -default-lease-ttl="$ttl" \
     -description="roots of the mesh $trust_domain" pki
 fi
 # An outside root above Vault: import the signed intermediate before running this.
-if ! vault read "$mount/issuer/$issuer" >/dev/null 2>&1; then
+if [[ -n $issuer ]] && ! vault read "$mount/issuer/$issuer" >/dev/null 2>&1; then
   vault write -format=json "$mount/root/generate/internal" \
     issuer_name="$issuer" key_name="$issuer" \
     common_name="Ensign root $issuer" organization="$trust_domain" exclude_cn_from_sans=true \
@@ -27,6 +29,6 @@ if ! vault read "$mount/issuer/$issuer" >/dev/null 2>&1; then
 fi
 for policy in daily rotation; do
   sed -e "s|@MOUNT@|$mount|g" -e "s|@TRUST_DOMAIN@|$trust_domain|g" \
-    -e "s|@TTL@|$ttl|g" -e "s|@ROOT_TTL@|$root_ttl|g" "$here/$policy.hcl" |
+    -e "s|@TTL@|$ttl|g" "$here/$policy.hcl" |
     vault policy write "$mount-$policy" -
 done

@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"strings"
+
+	"github.com/hashicorp/vault/api"
 )
 
 // maxChain is how many certificates a chain may hold.
@@ -27,6 +29,23 @@ func (c *client) chain(ctx context.Context, name string) ([]*x509.Certificate, e
 		return nil, err
 	}
 	return chainOf(answer.Data)
+}
+
+// has says whether the mount has an issuer of a name. Vault tells it without a token.
+func (c *client) has(ctx context.Context, name string) (bool, error) {
+	answer, err := c.ask("", func(lib *api.Client) (*api.Secret, error) {
+		return lib.Logical().ListWithContext(ctx, c.cfg.Mount+"/issuers")
+	})
+	if err != nil || answer == nil { // none at all
+		return false, err
+	}
+	infos, _ := answer.Data["key_info"].(map[string]any)
+	for _, info := range infos {
+		if of, _ := info.(map[string]any); of["issuer_name"] == name {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // chainOf reads certificate and ca_chain, and puts them into order: each signed by

@@ -8,12 +8,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/internal/catest"
 )
 
@@ -83,51 +81,6 @@ func TestChainsInAnyOrder(t *testing.T) {
 	} {
 		if _, err := chainOf(data); !errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestIssuersThatAreRefused(t *testing.T) {
-	root := under(t, nil, nil)
-	trusted, err := ca.NewBundle(root.cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	asked := &x509.Certificate{NotBefore: time.Now().Add(-time.Minute), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
-	domain := func(names ...string) func(*x509.Certificate) {
-		return func(c *x509.Certificate) { c.PermittedURIDomains = names }
-	}
-	chain := func(edit func(*x509.Certificate), above ...authority) []*x509.Certificate {
-		signer, list := root, []*x509.Certificate{}
-		if len(above) > 0 {
-			signer, list = above[0], append(list, above[0].cert)
-		}
-		return append([]*x509.Certificate{under(t, &signer, edit).cert}, list...)
-	}
-	foreign := under(t, nil, nil)
-	for name, c := range map[string]struct {
-		chain []*x509.Certificate
-		want  error
-	}{
-		"good":             {chain(nil), nil},
-		"good, in between": {chain(nil, under(t, &root, domain("cluster.local"))), nil},
-		"good, wider":      {chain(nil, under(t, &root, domain(".local", "other.example"))), nil},
-		"a root":           {nil, ErrAnswer},
-		"a DNS name":       {chain(func(c *x509.Certificate) { c.DNSNames = []string{"issuer"} }), ErrAnswer},
-		"a URI":            {chain(func(c *x509.Certificate) { c.URIs = []*url.URL{{Scheme: "spiffe", Host: "cluster.local"}} }), ErrAnswer},
-		"key usage":        {chain(func(c *x509.Certificate) { c.KeyUsage |= x509.KeyUsageDigitalSignature }), ErrAnswer},
-		"extended usage":   {chain(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), ErrAnswer},
-		"an old one":       {chain(func(c *x509.Certificate) { c.NotBefore = time.Now().Add(-time.Hour) }), ErrAnswer},
-		"another root":     {chain(nil, foreign), ErrOtherRoot},
-		"root of one name": {chain(nil, under(t, nil, func(c *x509.Certificate) { c.Subject = root.cert.Subject })), ErrOtherRoot},
-		"other domain":     {chain(nil, under(t, &root, domain("other.example"))), ErrAnswer},
-		"only below":       {chain(nil, under(t, &root, domain(".cluster.local"))), ErrAnswer},
-		"excluded": {chain(nil, under(t, &root, func(c *x509.Certificate) {
-			c.ExcludedURIDomains = []string{"cluster.local"}
-		})), ErrAnswer},
-	} {
-		if err := checkSigned(c.chain, asked, catest.TrustDomain, trusted); !errors.Is(err, c.want) {
-			t.Errorf("%s: got %v, want %v", name, err, c.want)
 		}
 	}
 }

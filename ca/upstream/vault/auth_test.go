@@ -54,18 +54,18 @@ func appRole(t *testing.T, v *vaultd.Server, life string) Auth {
 	return AppRole("approle", fmt.Sprint(role.Data["role_id"]), path)
 }
 
-// jwtAuth mounts JWT with one key, and leaves a token in a file.
-func jwtAuth(t *testing.T, v *vaultd.Server) Auth {
+// jwtAuth mounts JWT somewhere with one key, and leaves a token in a file.
+func jwtAuth(t *testing.T, v *vaultd.Server, mount string) Auth {
 	t.Helper()
 	key := catest.NewKey(t)
 	public, err := x509.MarshalPKIXPublicKey(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	v.Write(t, "sys/auth/mesh", map[string]any{"type": "jwt"})
-	v.Write(t, "auth/mesh/config", map[string]any{
+	v.Write(t, "sys/auth/"+mount, map[string]any{"type": "jwt"})
+	v.Write(t, "auth/"+mount+"/config", map[string]any{
 		"jwt_validation_pubkeys": string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}))})
-	v.Write(t, "auth/mesh/role/ensignd", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault",
+	v.Write(t, "auth/"+mount+"/role/ensignd", map[string]any{"role_type": "jwt", "user_claim": "sub", "bound_audiences": "vault",
 		"bound_subject": "system:serviceaccount:ensign:ensignd", "token_policies": "ensign-daily", "token_ttl": "1h"})
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, nil)
 	if err != nil {
@@ -78,15 +78,16 @@ func jwtAuth(t *testing.T, v *vaultd.Server) Auth {
 	}
 	path := filepath.Join(t.TempDir(), "jwt")
 	write(t, path, text)
-	return JWT("mesh", "ensignd", path)
+	return JWT(mount, "ensignd", path)
 }
 
 func TestWaysToLogIn(t *testing.T) {
 	s := newSet(t)
-	ways := map[string]Auth{"token file": s.cfg.Auth, "AppRole": appRole(t, s.vault, "1h"), "JWT": jwtAuth(t, s.vault)}
+	ways := map[string]Auth{"token file": s.cfg.Auth, "AppRole": appRole(t, s.vault, "1h"), "JWT": jwtAuth(t, s.vault, "mesh"),
+		"Kubernetes": jwtAuth(t, s.vault, "kubernetes")} // the same wire; its method is a plugin
 	for name, way := range ways {
 		s.cfg.Auth = way
-		if _, err := s.open(t).CertifyIssuer(t.Context(), newRequest(t)); err != nil {
+		if _, err := s.first(t).CertifyIssuer(t.Context(), newRequest(t)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -94,10 +95,10 @@ func TestWaysToLogIn(t *testing.T) {
 	write(t, wrong, "00000000-0000-0000-0000-000000000000")
 	for name, way := range map[string]Auth{
 		"token file": TokenFile(wrong), "AppRole": AppRole("approle", "nobody", wrong),
-		"JWT": JWT("mesh", "ensignd", wrong), "no such method": JWT("kubernetes", "ensignd", wrong),
+		"JWT": JWT("mesh", "ensignd", wrong), "no such method": JWT("nowhere", "ensignd", wrong),
 	} {
 		s.cfg.Auth = way
-		_, err := s.open(t).CertifyIssuer(t.Context(), newRequest(t))
+		_, err := s.first(t).CertifyIssuer(t.Context(), newRequest(t))
 		if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrRefused) {
 			t.Errorf("%s with wrong credentials: %v", name, err)
 		}
@@ -109,14 +110,14 @@ func TestWaysToLogIn(t *testing.T) {
 // file it is an error until the file holds another.
 func TestARevokedTokenIsReplaced(t *testing.T) {
 	s := newSet(t)
-	inFile := s.open(t)
+	inFile := s.first(t)
 	s.cfg.Auth = appRole(t, s.vault, "1h")
-	byRole := s.open(t)
-	for name, up := range map[string]*Upstream{"file": inFile, "role": byRole} {
+	byRole := s.first(t)
+	for name, up := range map[string]*root{"file": inFile, "role": byRole} {
 		if _, err := up.CertifyIssuer(t.Context(), newRequest(t)); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		s.vault.Write(t, "auth/token/revoke", map[string]any{"token": up.client.held.secret})
+		s.vault.Write(t, "auth/token/revoke", map[string]any{"token": up.place.daily.held.secret})
 	}
 	if _, err := byRole.CertifyIssuer(t.Context(), newRequest(t)); err != nil {
 		t.Errorf("a new login would have cured this: %v", err)
@@ -124,7 +125,7 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 	if _, err := inFile.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrDenied) {
 		t.Errorf("a revoked token: %v", err)
 	}
-	if at := testutil.ToFloat64(inFile.client.metrics.expiry); at != 0 {
+	if at := testutil.ToFloat64(inFile.place.daily.metrics.expiry.WithLabelValues("daily")); at != 0 {
 		t.Errorf("the token of a client without one ends at %v", at)
 	}
 	write(t, s.tokens, s.vault.NewToken(t, "1h", "ensign-daily"))
@@ -138,14 +139,14 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 func TestTokensAreKeptAlive(t *testing.T) {
 	s := newSet(t)
 	write(t, s.tokens, s.vault.NewToken(t, "4s", "ensign-daily"))
-	inFile := s.open(t)
+	inFile := s.first(t)
 	s.cfg.Auth = appRole(t, s.vault, "4s")
 	s.vault.Write(t, "auth/approle/role/ensignd", map[string]any{"token_ttl": "4s", "token_max_ttl": "6s"})
-	byRole := s.open(t)
-	ups := []*Upstream{inFile, byRole}
-	first := map[*Upstream]string{}
+	byRole := s.first(t)
+	ups := []*root{inFile, byRole}
+	first := map[*root]string{}
 	for _, up := range ups {
-		go func() { _ = up.client.Run(t.Context()) }()
+		go func() { _ = up.place.daily.run(t.Context()) }()
 		first[up] = eventually(t, up, func(held token) bool { return held.secret != "" }).secret
 	}
 	eventually(t, byRole, func(held token) bool { return held.secret != first[byRole] })
@@ -160,14 +161,14 @@ func TestTokensAreKeptAlive(t *testing.T) {
 	}
 }
 
-func eventually(t *testing.T, up *Upstream, good func(token) bool) token {
+func eventually(t *testing.T, up *root, good func(token) bool) token {
 	t.Helper()
 	for range 600 {
-		release, err := up.client.take(t.Context())
+		release, err := up.place.daily.take(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		held := up.client.held
+		held := up.place.daily.held
 		release()
 		if good(held) {
 			return held

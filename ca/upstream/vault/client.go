@@ -91,19 +91,30 @@ func (c *client) withToken(ctx context.Context, request func(token string) (*api
 }
 
 func (c *client) post(ctx context.Context, token, path string, body map[string]any) (*api.Secret, error) {
-	return c.ask(token, path, func(lib *api.Client) (*api.Secret, error) {
+	return something(path)(c.ask(token, func(lib *api.Client) (*api.Secret, error) {
 		return lib.Logical().WriteWithContext(ctx, path, body)
-	})
+	}))
 }
 
 func (c *client) read(ctx context.Context, token, path string) (*api.Secret, error) {
-	return c.ask(token, path, func(lib *api.Client) (*api.Secret, error) {
+	return something(path)(c.ask(token, func(lib *api.Client) (*api.Secret, error) {
 		return lib.Logical().ReadWithContext(ctx, path)
-	})
+	}))
 }
 
-// ask makes one request, counts it and explains its error. Token "" is none.
-func (c *client) ask(token, path string, request func(*api.Client) (*api.Secret, error)) (*api.Secret, error) {
+// something refuses an answer without content.
+func something(path string) func(*api.Secret, error) (*api.Secret, error) {
+	return func(answer *api.Secret, err error) (*api.Secret, error) {
+		if err == nil && answer == nil {
+			err = fmt.Errorf("%w: nothing at %s", ErrAnswer, path)
+		}
+		return answer, err
+	}
+}
+
+// ask makes one request, counts it and explains its error. Token "" is none; an
+// answer of nil is one without content.
+func (c *client) ask(token string, request func(*api.Client) (*api.Secret, error)) (*api.Secret, error) {
 	// A copy, with a token and a namespace that no environment variable chose.
 	lib, err := c.api.Clone()
 	if err != nil {
@@ -115,9 +126,7 @@ func (c *client) ask(token, path string, request func(*api.Client) (*api.Secret,
 		lib.ClearNamespace()
 	}
 	answer, err := request(lib)
-	if err = explained(err); err == nil && answer == nil {
-		err = fmt.Errorf("%w: nothing at %s", ErrAnswer, path)
-	}
+	err = explained(err)
 	c.metrics.requests.WithLabelValues(outcome(err)).Inc()
 	return answer, err
 }

@@ -8,14 +8,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/ensign-mesh/ensign/ca/internal/catest"
 )
 
 func good() Config {
-	return Config{Address: "https://vault.example:8200", Mount: "ensign", Issuer: "ensign-1", Auth: TokenFile("/nowhere")}
+	return Config{Address: "https://vault.example:8200", Mount: "ensign", Issuer: "ensign-1", Auth: TokenFile("/nowhere"),
+		TrustDomain: catest.TrustDomain, Ledger: &catest.Ledger{}}
 }
 
 func TestConfigurationsThatAreRefused(t *testing.T) {
-	if _, err := NewClient(good()); err != nil {
+	if _, err := New(good()); err != nil {
 		t.Fatalf("a good one: %v", err)
 	}
 	for says, edit := range map[string]func(*Config){
@@ -23,9 +28,11 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"in the clear":        func(c *Config) { c.Address = "http://vault.example:8200" },
 		"PKI engine":          func(c *Config) { c.Mount = "../sys" },
 		"PKI engine, without": func(c *Config) { c.Mount = "/ensign/" },
-		"name or ID":          func(c *Config) { c.Issuer = "a/../../root" },
-		"own name or ID":      func(c *Config) { c.Issuer = "default" },
+		"name of an issuer":   func(c *Config) { c.Issuer = "a/../../root" },
+		"own name":            func(c *Config) { c.Issuer = "default" },
 		"way to log in":       func(c *Config) { c.Auth = nil },
+		"trust domain":        func(c *Config) { c.TrustDomain = spiffeid.TrustDomain{} },
+		"a ledger":            func(c *Config) { c.Ledger = nil },
 		"negative":            func(c *Config) { c.Timeout = -1 },
 		"no such file":        func(c *Config) { c.CAFile = filepath.Join(t.TempDir(), "ca.pem") },
 		"no PEM certificate": func(c *Config) {
@@ -35,7 +42,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	} {
 		c := good()
 		edit(&c)
-		if _, err := NewClient(c); err == nil || !strings.Contains(err.Error(), says) {
+		if _, err := New(c); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("got %v, want %q in it", err, says)
 		}
 	}

@@ -28,8 +28,6 @@ var (
 	ErrNoRotation = errors.New("there are no credentials for rotations in vault: give ensignd --vault-rotation-auth, whose policy is deploy/vault/rotation.hcl")
 	// ErrByHand: the next root can only be made by a person.
 	ErrByHand = errors.New("this is to be done by hand")
-
-	errNoIssuer = errors.New("vault has no issuer of that name")
 )
 
 // maxDetail bounds what of Vault's own words goes into an error.

@@ -3,7 +3,6 @@ package vault
 import (
 	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +20,7 @@ type badDay struct {
 	want       error
 }
 
-func troubles(t *testing.T, s set, p *proxy) []badDay {
+func troubles(t *testing.T, s *set, p *proxy) []badDay {
 	other := under(t, nil, nil)
 	stranger := under(t, &other, nil)
 	return []badDay{
@@ -44,16 +43,16 @@ func troubles(t *testing.T, s set, p *proxy) []badDay {
 			write(t, s.tokens, s.vault.API.Token())
 			s.vault.Write(t, "auth/token/revoke", map[string]any{"token": s.daily})
 			p.set(asked(t, func(body map[string]any) { body["permitted_uri_domains"] = "other.example" }))
-		}, nil, ca.ErrMisissuance},
+		}, nil, ErrAnswer},
 		{"an issuer that may sign further CAs", func() {
 			p.set(asked(t, func(body map[string]any) { body["max_path_length"] = "-1" }))
-		}, nil, ca.ErrMisissuance},
+		}, nil, ErrAnswer},
 		{"an issuer with a name", func() {
 			p.set(asked(t, func(body map[string]any) { body["alt_names"] = "books.shop" }))
 		}, nil, ErrAnswer},
 		{"an issuer for longer", func() {
 			p.set(asked(t, func(body map[string]any) { body["ttl"] = "5000h" }))
-		}, nil, ca.ErrMisissuance},
+		}, nil, ErrAnswer},
 	}
 }
 
@@ -64,7 +63,8 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 	s := newSet(t)
 	p := newProxy(t, s.vault)
 	s.cfg.Address, s.cfg.CAFile, s.cfg.Timeout = p.address, "", 3*time.Second
-	service := s.service(t, s.open(t))
+	first := s.first(t)
+	service := s.service(t, first)
 	for _, c := range troubles(t, s, p) {
 		t.Run(c.name, func(t *testing.T) {
 			c.begin()
@@ -77,6 +77,9 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 				t.Errorf("got %v, want %v", err, c.want)
 			} else {
 				t.Log(err)
+			}
+			if err := first.place.Healthy(); !errors.Is(err, c.want) {
+				t.Errorf("it is said to be well but for %v", err)
 			}
 			if took := time.Since(start); took > 3*s.cfg.Timeout {
 				t.Errorf("it took %s to say so", took)
@@ -94,6 +97,9 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 			if after := issue(t, service); after[1].Equal(before[1]) {
 				t.Error("the issuer was not replaced")
 			}
+			if err := first.place.Healthy(); err != nil {
+				t.Errorf("it is said to be unwell still: %v", err)
+			}
 		})
 	}
 	if n := len(s.ledger.Entries(ca.KindIssuer)); n != 13 {
@@ -104,7 +110,7 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 // TestARestartWhileVaultIsAway: the kept issuer goes on.
 func TestARestartWhileVaultIsAway(t *testing.T) {
 	s := newSet(t)
-	keys, err := keystore.Open(filepath.Join(s.place.Dir, "keys"), keystore.NewKEK())
+	keys, err := keystore.Open(filepath.Join(t.TempDir(), "keys"), keystore.NewKEK())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +118,9 @@ func TestARestartWhileVaultIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	first := s.first(t)
 	start := func() *ca.Service {
-		service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: s.open(t),
+		service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: upstream{first},
 			Ledger: s.ledger, Issuers: keys, LiveIssuers: s.ledger.LiveIssuers})
 		if err != nil {
 			t.Fatal(err)
@@ -130,17 +137,23 @@ func TestARestartWhileVaultIsAway(t *testing.T) {
 // TestTheVaultThatAnswersIsTheRightOne: it proves itself before it hears a token.
 func TestTheVaultThatAnswersIsTheRightOne(t *testing.T) {
 	s := newSet(t)
-	up := s.open(t)
-	s.cfg.CAFile = filepath.Join(t.TempDir(), "other.pem")
-	write(t, s.cfg.CAFile, pemOf(under(t, nil, nil).cert))
-	if _, err := s.client(t).issuerChain(t.Context()); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
-		t.Errorf("got %v", err)
+	chain := s.first(t).Chain()
+	other := filepath.Join(t.TempDir(), "other.pem")
+	write(t, other, pemOf(under(t, nil, nil).cert))
+	for _, file := range []string{other, ""} {
+		s.cfg.CAFile = file
+		place := s.place(t)
+		if _, _, err := place.First(t.Context()); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
+			t.Errorf("got %v", err)
+		}
+		again, err := place.Open(t.Context(), "ensign-1", chain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := again.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
+			t.Errorf("got %v", err)
+		}
 	}
-	s.cfg.CAFile = ""
-	if _, err := s.client(t).write(t.Context(), "ensign/issuer/ensign-1/sign-intermediate", nil); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "x509") {
-		t.Errorf("got %v", err)
-	}
-	s.service(t, up)
 }
 
 // TestNothingOfTheEnvironmentCounts: a shell's VAULT_TOKEN is not ensignd's.
@@ -149,13 +162,9 @@ func TestNothingOfTheEnvironmentCounts(t *testing.T) {
 	t.Setenv("VAULT_TOKEN", s.vault.API.Token())
 	t.Setenv("VAULT_NAMESPACE", "elsewhere")
 	t.Setenv("VAULT_ADDR", "https://127.0.0.1:1")
-	s.service(t, s.open(t))
-	if err := os.WriteFile(s.tokens, []byte(s.vault.NewToken(t, "1h", "default")), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	up := s.open(t)
-	request := newRequest(t)
-	if _, err := up.CertifyIssuer(t.Context(), request); !errors.Is(err, ErrDenied) {
+	s.service(t, s.first(t))
+	write(t, s.tokens, s.vault.NewToken(t, "1h", "default"))
+	if _, err := s.first(t).CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrDenied) {
 		t.Errorf("a token without rights: %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -39,9 +38,13 @@ func (p *Place) Make(ctx context.Context, name string) (rotation.Root, error) {
 	}
 	ctx, cancel := p.rotation.bounded(ctx)
 	defer cancel()
-	chain, err := p.rotation.chain(ctx, name)
-	if errors.Is(err, errNoIssuer) {
-		chain, err = p.generate(ctx, name)
+	there, err := p.rotation.has(ctx, name)
+	if err == nil && !there {
+		err = p.generate(ctx, name)
+	}
+	var chain []*x509.Certificate
+	if err == nil {
+		chain, err = p.rotation.chain(ctx, name)
 	}
 	if err == nil {
 		err = checkMade(chain, name, p.cfg.TrustDomain, time.Now())
@@ -53,21 +56,20 @@ func (p *Place) Make(ctx context.Context, name string) (rotation.Root, error) {
 }
 
 // generate makes the root, unless another replica is faster.
-func (p *Place) generate(ctx context.Context, name string) ([]*x509.Certificate, error) {
+func (p *Place) generate(ctx context.Context, name string) error {
 	if err := p.checkNoOutside(ctx, name); err != nil {
-		return nil, err
+		return err
 	}
-	td := p.cfg.TrustDomain.Name()
-	_, err := p.rotation.write(ctx, p.cfg.Mount+"/root/rotate/internal", rootRequest(name, td))
+	_, err := p.rotation.write(ctx, p.cfg.Mount+"/root/rotate/internal", rootRequest(name, p.cfg.TrustDomain.Name()))
 	if err != nil {
-		// The name was free a moment ago.
-		if chain, err := p.rotation.chain(ctx, name); err == nil {
-			return chain, nil
+		// The name was free a moment ago: Vault refuses a second root of it.
+		if there, lookErr := p.rotation.has(ctx, name); lookErr != nil || !there {
+			return err
 		}
-		return nil, err
+		return nil
 	}
 	p.cfg.Logger.InfoContext(ctx, "root made in vault", slog.String("issuer", name))
-	return p.rotation.chain(ctx, name)
+	return nil
 }
 
 // rootRequest is the request for a new root. Each field is one that the policy in

@@ -91,6 +91,7 @@ func cut(w http.ResponseWriter, r *http.Request, pass http.Handler) {
 	pass.ServeHTTP(answer, r)
 	w.Header().Set("Content-Length", fmt.Sprint(answer.Body.Len()))
 	_, _ = w.Write(answer.Body.Bytes()[:answer.Body.Len()/2])
+	_ = http.NewResponseController(w).Flush()
 	panic(http.ErrAbortHandler)
 }
 

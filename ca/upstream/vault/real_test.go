@@ -1,11 +1,10 @@
 package vault
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,57 +14,67 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/internal/catest"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/test/lab/vaultd"
 )
 
-// set is a real Vault, prepared by setup.sh, and what a client of it needs.
+// set is a real Vault, prepared by setup.sh, and what a place in it needs.
 type set struct {
 	vault  *vaultd.Server
 	cfg    Config
-	place  Place
 	ledger *catest.Ledger
 	daily  string // a token with the daily policy
 	tokens string // the file that it is in
 }
 
-func newSet(t *testing.T) set {
+// newSet has variables (NAME=VALUE) for setup.sh.
+func newSet(t *testing.T, variables ...string) *set {
 	t.Helper()
 	v := vaultd.Start(t)
-	v.Setup(t)
+	v.Setup(t, variables...)
 	dir := t.TempDir()
-	s := set{vault: v, ledger: &catest.Ledger{}, tokens: filepath.Join(dir, "token")}
+	s := &set{vault: v, ledger: &catest.Ledger{}, tokens: filepath.Join(dir, "token")}
 	s.daily = v.NewToken(t, "1h", "ensign-daily")
 	write(t, s.tokens, s.daily)
-	s.cfg = Config{Address: v.Address, CAFile: v.CAFile, Mount: "ensign", Issuer: "ensign-1", Auth: TokenFile(s.tokens)}
-	s.place = Place{Dir: dir, TrustDomain: catest.TrustDomain, Ledger: s.ledger}
+	rotating := filepath.Join(dir, "rotation-token")
+	write(t, rotating, v.NewToken(t, "1h", "ensign-rotation"))
+	s.cfg = Config{Address: v.Address, CAFile: v.CAFile, Mount: "ensign", Issuer: "ensign-1",
+		Auth: TokenFile(s.tokens), RotationAuth: TokenFile(rotating), TrustDomain: catest.TrustDomain, Ledger: s.ledger}
 	return s
 }
 
-func (s set) client(t *testing.T) *Client {
+func (s *set) place(t *testing.T) *Place {
 	t.Helper()
-	c, err := NewClient(s.cfg)
+	p, err := New(s.cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return p
 }
 
-func (s set) open(t *testing.T) *Upstream {
+// first is the mesh's first root, in a place of its own.
+func (s *set) first(t *testing.T) *root {
 	t.Helper()
-	up, err := Open(t.Context(), s.client(t), s.place)
+	_, first, err := s.place(t).First(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return up
+	return first.(*root)
 }
 
-func (s set) service(t *testing.T, up ca.Upstream) *ca.Service {
+// upstream is a mesh that has one root for ever.
+type upstream struct{ rotation.Root }
+
+func (u upstream) Bundle(context.Context) (ca.Bundle, error) { return ca.NewBundle(u.Signing()) }
+func (u upstream) Signing() *x509.Certificate                { return u.Chain()[len(u.Chain())-1] }
+
+func (s *set) service(t *testing.T, r rotation.Root) *ca.Service {
 	t.Helper()
 	profile, err := ca.NewProfile(ca.ProfileConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: up, Ledger: s.ledger})
+	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: upstream{r}, Ledger: s.ledger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,16 +104,12 @@ func issue(t *testing.T, service *ca.Service) []*x509.Certificate {
 func TestSVIDsUnderVaultsRoot(t *testing.T) {
 	s := newSet(t)
 	s.cfg.Metrics = prometheus.NewRegistry()
-	client := s.client(t)
-	up, err := Open(t.Context(), client, s.place)
-	if err != nil {
-		t.Fatal(err)
-	}
-	service := s.service(t, up)
+	first := s.first(t)
+	service := s.service(t, first)
 	chain := issue(t, service)
-	root := service.Bundle().Roots()[0]
-	if len(chain) != 2 || root.Subject.CommonName != "Ensign root ensign-1" {
-		t.Errorf("%d certificates under %q", len(chain), root.Subject)
+	top := service.Bundle().Roots()[0]
+	if len(chain) != 2 || top.Subject.CommonName != "Ensign root ensign-1" {
+		t.Errorf("%d certificates under %q", len(chain), top.Subject)
 	}
 	issuer := chain[1]
 	if life := time.Until(issuer.NotAfter); life < 168*time.Hour-6*time.Minute || life > 168*time.Hour-4*time.Minute {
@@ -113,10 +118,7 @@ func TestSVIDsUnderVaultsRoot(t *testing.T) {
 	if back := time.Since(issuer.NotBefore); back < ca.Backdate-time.Second || back > ca.Backdate+time.Minute {
 		t.Errorf("issuer starts %s ago", back)
 	}
-	if kept, err := os.ReadFile(s.place.bundleFile()); err != nil || string(kept) != service.Bundle().PEM() {
-		t.Errorf("bundle.pem is not the root: %v", err)
-	}
-	if roots := s.ledger.Entries(ca.KindRoot); len(roots) != 1 || roots[0].Certificate != ca.Fingerprint(root) {
+	if roots := s.ledger.Entries(ca.KindRoot); len(roots) != 1 || roots[0].Certificate != ca.Fingerprint(top) {
 		t.Errorf("ledger holds %d roots", len(roots))
 	}
 	if err := service.Replace(t.Context()); err != nil {
@@ -125,99 +127,93 @@ func TestSVIDsUnderVaultsRoot(t *testing.T) {
 	if next := issue(t, service); next[1].Equal(issuer) {
 		t.Error("the issuer was not replaced")
 	}
+	metrics := first.place.daily.metrics
 	// Chain, lookup, two issuers.
-	if n := testutil.ToFloat64(client.metrics.requests.WithLabelValues("ok")); n != 4 {
+	if n := testutil.ToFloat64(metrics.requests.WithLabelValues("ok")); n != 4 {
 		t.Errorf("%v requests went well, want 4", n)
 	}
-	if left := testutil.ToFloat64(client.metrics.expiry) - float64(time.Now().Unix()); math.Abs(left-3600) > 120 {
+	if left := testutil.ToFloat64(metrics.expiry.WithLabelValues("daily")) - float64(time.Now().Unix()); math.Abs(left-3600) > 120 {
 		t.Errorf("the token is said to end in %v s", left)
 	}
-}
-
-// TestARestartNeedsNoVault: roots are kept here, and the ledger vouches for them.
-func TestARestartNeedsNoVault(t *testing.T) {
-	s := newSet(t)
-	first := s.open(t)
-	s.vault.Kill(t)
-	again := s.open(t)
-	if again.bundle.Hash() != first.bundle.Hash() || len(s.ledger.Entries(ca.KindRoot)) != 1 {
-		t.Error("a restart changed the root")
+	if left := time.Until(first.place.CredentialExpires()); math.Abs(left.Minutes()-60) > 2 {
+		t.Errorf("the token is said to end in %s", left)
 	}
-	if err := os.Remove(s.place.bundleFile()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), s.client(t), s.place); !errors.Is(err, ErrUnreachable) {
-		t.Errorf("neither roots nor vault: %v", err)
-	}
-	s.vault.Run(t)
-	if again = s.open(t); again.bundle.Hash() != first.bundle.Hash() || len(s.ledger.Entries(ca.KindRoot)) != 1 {
-		t.Error("a crash before bundle.pem changed the root")
-	}
-	s.ledger.Wipe()
-	if _, err := Open(t.Context(), s.client(t), s.place); !errors.Is(err, ErrUnrecorded) {
-		t.Errorf("a root that no ledger holds: %v", err)
+	if at := testutil.ToFloat64(metrics.expiry.WithLabelValues("rotation")); at != 0 {
+		t.Errorf("nobody rotates, and there is a token that ends at %v", at)
 	}
 }
 
-// TestAnUnrecordedRootIsNotTrusted: the ledger comes first.
-func TestAnUnrecordedRootIsNotTrusted(t *testing.T) {
+// TestTheFirstRootIsRecordedOnce, whenever the process died, and no other instead.
+func TestTheFirstRootIsRecordedOnce(t *testing.T) {
 	s := newSet(t)
 	s.ledger.Fail(errors.New("disk full"))
-	if _, err := Open(t.Context(), s.client(t), s.place); !errors.Is(err, ca.ErrLedger) {
-		t.Errorf("got %v", err)
+	if _, _, err := s.place(t).First(t.Context()); !errors.Is(err, ca.ErrLedger) {
+		t.Errorf("a root that no ledger holds: %v", err)
 	}
-	if _, err := os.Stat(s.place.bundleFile()); err == nil {
-		t.Error("the root is trusted")
+	s.ledger.Fail(nil)
+	for range 2 {
+		s.first(t)
+	}
+	if n := len(s.ledger.Entries(ca.KindRoot)); n != 1 {
+		t.Errorf("the ledger holds %d roots", n)
+	}
+	s.generate(t, "ensign-2")
+	s.cfg.Issuer = "ensign-2"
+	if _, _, err := s.place(t).First(t.Context()); !errors.Is(err, ErrOtherRoot) {
+		t.Errorf("a second first root: %v", err)
+	}
+	s.cfg.Issuer = "ensign-3"
+	if _, _, err := s.place(t).First(t.Context()); !errors.Is(err, ErrRefused) {
+		t.Errorf("a root that is not there: %v", err)
+	}
+	s.cfg.Issuer = ""
+	if _, _, err := s.place(t).First(t.Context()); err == nil {
+		t.Error("a root that is not named")
 	}
 }
 
-// TestAnotherRootOfVaultIsRefused: a second root in Vault, even under the same
-// reference, changes nothing here.
-func TestAnotherRootOfVaultIsRefused(t *testing.T) {
+// generate makes a root as an administrator does.
+func (s *set) generate(t *testing.T, name string) {
+	t.Helper()
+	s.vault.Write(t, "ensign/root/rotate/internal", rootRequest(name, catest.TrustDomain.Name()))
+}
+
+// TestARestartNeedsNoVault: what was recorded of a root opens it.
+func TestARestartNeedsNoVault(t *testing.T) {
 	s := newSet(t)
-	up := s.open(t)
-	service := s.service(t, up)
-	s.vault.Write(t, "ensign/root/rotate/internal", map[string]any{
-		"common_name": "Ensign root 2", "issuer_name": "ensign-2", "key_type": "ec", "max_path_length": 1, "ttl": "80000h",
-		"not_before_duration": "900s"})
+	chain := s.first(t).Chain()
+	s.vault.Kill(t)
+	place := s.place(t)
+	opened, err := place.Open(t.Context(), "ensign-1", chain)
+	if err != nil || !opened.Chain()[0].Equal(chain[0]) {
+		t.Fatal(err)
+	}
+	if err := place.Healthy(); err != nil {
+		t.Errorf("nobody has asked yet: %v", err)
+	}
+	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrUnreachable) || !errors.Is(place.Healthy(), ErrUnreachable) {
+		t.Errorf("got %v, and healthy is %v", err, place.Healthy())
+	}
+	s.vault.Run(t)
+	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); err != nil || place.Healthy() != nil {
+		t.Errorf("got %v, and healthy is %v", err, place.Healthy())
+	}
+}
+
+// TestAnotherRootUnderTheNameIsRefused: what Vault has by that name later changes
+// nothing here.
+func TestAnotherRootUnderTheNameIsRefused(t *testing.T) {
+	s := newSet(t)
+	first := s.first(t)
+	service := s.service(t, first)
+	s.generate(t, "ensign-2")
 	s.vault.Write(t, "ensign/issuer/ensign-1", map[string]any{"issuer_name": "was-1"})
 	s.vault.Write(t, "ensign/issuer/ensign-2", map[string]any{"issuer_name": "ensign-1"})
 	if err := service.Replace(t.Context()); !errors.Is(err, ErrOtherRoot) {
-		t.Fatalf("got %v", err)
+		t.Errorf("got %v", err)
+	}
+	if _, err := first.Request(t.Context()); !errors.Is(err, ErrOtherRoot) {
+		t.Errorf("got %v", err)
 	}
 	issue(t, service)
-	if err := os.Remove(s.place.bundleFile()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), s.client(t), s.place); !errors.Is(err, ErrOtherRoot) {
-		t.Errorf("another root was adopted: %v", err)
-	}
-}
-
-// TestAnOutsideRootAboveVault: the bundle is the outside root, the chain goes up to it.
-func TestAnOutsideRootAboveVault(t *testing.T) {
-	s := newSet(t)
-	v := s.vault
-	made := v.Write(t, "ensign/intermediate/generate/internal", map[string]any{"common_name": "Ensign intermediate", "key_type": "ec"})
-	v.Write(t, "sys/mounts/outside", map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}})
-	v.Write(t, "outside/root/generate/internal", map[string]any{"common_name": "Outside root", "key_type": "ec", "ttl": "80000h",
-		"not_before_duration": "1200s"})
-	signed := v.Write(t, "outside/root/sign-intermediate", map[string]any{"csr": made.Data["csr"], "common_name": "Ensign intermediate", "ttl": "40000h",
-		"not_before_duration": "900s"})
-	chain := fmt.Sprint(signed.Data["certificate"])
-	imported := v.Write(t, "ensign/intermediate/set-signed", map[string]any{"certificate": chain})
-	id := fmt.Sprint(imported.Data["imported_issuers"].([]any)[0])
-	v.Write(t, "ensign/issuer/"+id, map[string]any{"issuer_name": "under-outside"})
-	s.cfg.Issuer = "under-outside"
-	if _, err := Open(t.Context(), s.client(t), s.place); !errors.Is(err, ErrAnswer) {
-		t.Fatalf("a chain that does not reach the root: %v", err)
-	}
-	v.Write(t, "ensign/issuers/import/cert", map[string]any{"pem_bundle": signed.Data["issuing_ca"]})
-	service := s.service(t, s.open(t))
-	if got := issue(t, service); len(got) != 3 || got[2].Subject.CommonName != "Ensign intermediate" {
-		t.Errorf("%d certificates", len(got))
-	}
-	if roots := service.Bundle().Roots(); len(roots) != 1 || roots[0].Subject.CommonName != "Outside root" {
-		t.Errorf("roots %v", subjects(roots))
-	}
 }
