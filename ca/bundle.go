@@ -61,6 +61,9 @@ func ParseBundle(text []byte) (Bundle, error) {
 // Roots are the certificates, sorted by their DER.
 func (b Bundle) Roots() []*x509.Certificate { return slices.Clone(b.roots) }
 
+// Holds says whether a certificate is one of the roots.
+func (b Bundle) Holds(root *x509.Certificate) bool { return slices.ContainsFunc(b.roots, root.Equal) }
+
 // PEM is all roots, one block behind another.
 func (b Bundle) PEM() string { return b.pem }
 

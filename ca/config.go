@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -68,10 +69,25 @@ type StoredIssuer struct {
 	Chain []*x509.Certificate
 	// Introduced: it may sign SVIDs, see [Config].Introduce.
 	Introduced bool
+	// Imported: it is a CA from elsewhere that signs SVIDs itself, since it may certify
+	// no issuer. It has no name constraint, is not replaced before its end, and may be
+	// unable to sign CRLs (see [ErrNoCRL]).
+	Imported bool
 }
 
 // Serial of the issuer's own certificate, lower-case hex.
 func (i StoredIssuer) Serial() string { return i.Chain[0].SerialNumber.Text(16) }
+
+// parentSerial is the serial of the certificate that signed the issuer's: the next of
+// its chain, or one of the roots; "" if it is none of them.
+func (i StoredIssuer) parentSerial(roots []*x509.Certificate) string {
+	for _, parent := range append(slices.Clone(i.Chain[1:]), roots...) {
+		if i.Chain[0].CheckSignatureFrom(parent) == nil {
+			return parent.SerialNumber.Text(16)
+		}
+	}
+	return ""
+}
 
 // inMemory is an IssuerStore that keeps nothing.
 type inMemory struct{}

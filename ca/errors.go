@@ -12,6 +12,11 @@ var (
 	ErrIssuerExpired = errors.New("no issuer is in force")
 	// ErrIssuerKeyGone: the key of an issuer is not kept here (any more).
 	ErrIssuerKeyGone = errors.New("key of the issuer is gone")
+	// ErrNoCRL: an imported issuer's certificate does not let it sign CRLs.
+	ErrNoCRL = errors.New("issuer may not sign CRLs")
+	// ErrSignsNoCA: the root that signs is an imported CA that may certify neither
+	// issuers nor links.
+	ErrSignsNoCA = errors.New("imported CA signs SVIDs itself and may certify no other CA")
 	// ErrMisissuance: a certificate failed a check of its own maker and was
 	// thrown away. It is a defect here, never the caller's fault.
 	ErrMisissuance = errors.New("certificate failed its checks")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,11 +34,14 @@ type Service struct {
 	// current signs SVIDs: newest once it was introduced, the one before until
 	// then, nil if there was none.
 	current atomic.Pointer[issuer]
+	// inHand is held for reading while an SVID is made: with it for writing, none is
+	// on its way to the ledger.
+	inHand sync.RWMutex
+	// roots were the upstream's bundle when it was last asked.
+	roots atomic.Pointer[Bundle]
 
-	// turn is held by who replaces the issuer, and guards pending: an issuer that
-	// is kept and not in force yet, nil if there is none.
-	turn    chan struct{}
-	pending *issuer
+	// turn is held by who replaces the issuer.
+	turn chan struct{}
 }
 
 // Request asks for one SVID.
@@ -57,7 +61,7 @@ type Issued struct {
 	Leaf *x509.Certificate
 	// Issuers lead from the leaf's issuer to the root, which is not among them.
 	Issuers []*x509.Certificate
-	// Bundle is the roots to trust.
+	// Bundle is the roots to trust; the leaf leads to one of them.
 	Bundle Bundle
 	// Index of the ledger entry.
 	Index uint64
@@ -90,12 +94,31 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// Bundle is the roots that workloads must trust now.
-func (s *Service) Bundle() Bundle { return s.newest.Load().bundle }
+// Bundle is the roots that workloads must trust now: the upstream's, or, while that
+// can't say, what it said last.
+func (s *Service) Bundle() Bundle {
+	bundle, err := s.trusted(context.Background())
+	if err != nil {
+		return *s.roots.Load()
+	}
+	return bundle
+}
+
+// trusted asks the upstream for the roots.
+func (s *Service) trusted(ctx context.Context) (Bundle, error) {
+	bundle, err := s.cfg.Upstream.Bundle(ctx)
+	if err != nil {
+		return Bundle{}, fmt.Errorf("reading the roots: %w", err)
+	}
+	s.roots.Store(&bundle)
+	return bundle, nil
+}
 
 // Healthy says why no SVID can be issued now; nil if one can. Errors wrap
 // [ErrIssuerExpired].
-func (s *Service) Healthy(now time.Time) error { return s.mayIssue(s.current.Load(), now) }
+func (s *Service) Healthy(now time.Time) error {
+	return s.mayIssue(s.current.Load(), s.Bundle(), now)
+}
 
 // Issue makes one SVID. Errors wrap [*CSRError] or a sentinel of identity when
 // the request is at fault, [ErrIssuerExpired] or [ErrLedger] when a later try
@@ -117,18 +140,22 @@ func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
 	if s.cfg.RevokedKey(hexSum(who.spki)) {
 		return Issued{}, fmt.Errorf("%w: the key of this request was that of a certificate which is revoked: make a new one", identity.ErrRevoked)
 	}
+	s.inHand.RLock()
+	defer s.inHand.RUnlock()
 	return s.issue(ctx, s.current.Load(), who, r.Lifetime, func(i Issued, now time.Time) Entry {
 		return svidEntry(i.Leaf, i.Issuers[0], r, now)
 	})
 }
 
 // mayIssue is nil if this issuer, which may be missing, may sign leaves.
-func (s *Service) mayIssue(iss *issuer, now time.Time) error {
-	if iss == nil {
-		return fmt.Errorf("%w: the first one, %s, is being introduced to the proxies", ErrIssuerExpired, s.newest.Load().serial)
-	}
-	if s.cfg.Revoked(iss.serial) {
+func (s *Service) mayIssue(iss *issuer, trusted Bundle, now time.Time) error {
+	switch {
+	case iss == nil:
+		return fmt.Errorf("%w: the first one is being made, or introduced to the proxies", ErrIssuerExpired)
+	case s.cfg.Revoked(iss.serial):
 		return fmt.Errorf("%w: %s is revoked, another one is being made", ErrIssuerExpired, iss.serial)
+	case !trusted.Holds(iss.root):
+		return fmt.Errorf("%w: %s leads to root %q, which is not trusted any more: another one is being made", ErrIssuerExpired, iss.serial, iss.root.Subject)
 	}
 	return iss.inForce(now)
 }
@@ -136,14 +163,18 @@ func (s *Service) mayIssue(iss *issuer, now time.Time) error {
 // issue goes through all stages for a subject that was decided on.
 func (s *Service) issue(ctx context.Context, iss *issuer, who subject, asked time.Duration, entry func(Issued, time.Time) Entry) (Issued, error) {
 	now := time.Now()
-	if err := s.mayIssue(iss, now); err != nil {
+	trusted, err := s.trusted(ctx)
+	if err != nil {
+		return Issued{}, err
+	}
+	if err := s.mayIssue(iss, trusted, now); err != nil {
 		return Issued{}, err
 	}
 	leaf, err := s.make(iss, who, asked, now)
 	if err != nil {
 		return Issued{}, err
 	}
-	issued := Issued{Leaf: leaf, Issuers: iss.chain, Bundle: iss.bundle}
+	issued := Issued{Leaf: leaf, Issuers: iss.chain, Bundle: trusted}
 	err = s.timed(StageLedger, func() (err error) {
 		issued.Index, err = s.append(ctx, entry(issued, now))
 		return err

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"strings"
 	"time"
 
@@ -22,17 +23,17 @@ type issuer struct {
 	cert   *x509.Certificate
 	serial string              // cert's, lower-case hex
 	chain  []*x509.Certificate // cert first, no root
-	bundle Bundle
-	// anchor is cert alone. That cert leads to a root, from now to its last
-	// second, was verified before it came into force (checkIssuerChain), so
-	// that a leaf which leads to cert leads to the root.
+	root   *x509.Certificate   // that cert leads to
+	// anchor is cert alone. That cert leads to root, from now to its last second,
+	// was verified before it came into force (checkLimits), so that a leaf which
+	// leads to cert leads to the root.
 	anchor *x509.CertPool
 	// replaceAt is when a new issuer should take over, by the wall clock: the
 	// monotonic one stands still while a machine sleeps.
 	replaceAt time.Time
 }
 
-// newIssuer makes a key and has it certified.
+// newIssuer makes a key and has it certified by the root that signs now.
 func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life time.Duration) (*issuer, error) {
 	key, err := newKey()
 	if err != nil {
@@ -46,36 +47,46 @@ func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life t
 	if err != nil {
 		return nil, fmt.Errorf("making signing request of the issuer: %w", err)
 	}
+	// Before it is asked: an answer of the root that signs a moment later is refused,
+	// and asked for again.
+	root := up.Signing()
 	chain, err := up.CertifyIssuer(ctx, IssuerRequest{Template: template, PublicKey: key.Public(), CSR: csr})
 	if err != nil {
 		return nil, fmt.Errorf("certifying issuer: %w", err)
 	}
-	bundle, err := up.Bundle(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading roots of the issuer: %w", err)
-	}
-	if err := checkIssuer(chain, key.Public(), template, td, bundle, time.Now()); err != nil {
+	if err := checkIssuer(chain, key.Public(), template, td, root, time.Now()); err != nil {
 		return nil, err
 	}
-	return assembleIssuer(key, chain, bundle), nil
+	return assembleIssuer(StoredIssuer{Key: key, Chain: chain}, root), nil
 }
 
-func assembleIssuer(key crypto.Signer, chain []*x509.Certificate, bundle Bundle) *issuer {
-	now := time.Now()
+// assembleIssuer makes an issuer of what is kept, and the root that it leads to.
+func assembleIssuer(kept StoredIssuer, root *x509.Certificate) *issuer {
+	cert, now := kept.Chain[0], time.Now()
 	// One that was kept is replaced as early as if its process had lived on.
-	made := chain[0].NotBefore.Add(Backdate)
+	made := cert.NotBefore.Add(Backdate)
 	if made.After(now) {
 		made = now
 	}
-	return &issuer{
-		key:       key,
-		cert:      chain[0],
-		serial:    chain[0].SerialNumber.Text(16),
-		chain:     chain,
-		bundle:    bundle,
-		anchor:    poolOf(chain[:1]),
-		replaceAt: replaceAt(made, chain[0].NotAfter, jitter()).Round(0),
+	i := &issuer{
+		key:       kept.Key,
+		cert:      cert,
+		serial:    kept.Serial(),
+		chain:     kept.Chain,
+		root:      root,
+		anchor:    poolOf(kept.Chain[:1]),
+		replaceAt: replaceAt(made, cert.NotAfter, share(cert.SerialNumber)).Round(0),
 	}
+	if kept.Imported {
+		i.replaceAt = cert.NotAfter // nobody can make another
+	}
+	return i
+}
+
+// share is 0 to 0.1, the same whenever it is asked of one serial.
+func share(serial *big.Int) float64 {
+	const parts = 1 << 16
+	return float64(new(big.Int).Mod(serial, big.NewInt(parts)).Int64()) / (10 * parts)
 }
 
 // issuerTemplate describes an issuer that can sign leaves of one trust domain
@@ -102,20 +113,6 @@ func issuerTemplate(td spiffeid.TrustDomain, now time.Time, life time.Duration) 
 		PermittedDNSDomainsCritical: true,
 		PermittedURIDomains:         []string{td.Name()},
 	}, nil
-}
-
-// parent is the certificate that signed the issuer's: the next of the chain, or
-// the root that it verifies under.
-func (i *issuer) parent() *x509.Certificate {
-	if len(i.chain) > 1 {
-		return i.chain[1]
-	}
-	for _, root := range i.bundle.roots {
-		if i.cert.CheckSignatureFrom(root) == nil {
-			return root
-		}
-	}
-	return i.cert
 }
 
 // inForce is nil while the issuer may sign.

@@ -13,32 +13,44 @@ import (
 )
 
 // checkIssuer refuses a chain that is not what was asked for, whoever signed it.
-func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Certificate, td spiffeid.TrustDomain, bundle Bundle, now time.Time) error {
+func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Certificate, td spiffeid.TrustDomain, root *x509.Certificate, now time.Time) error {
 	if len(chain) == 0 {
 		return misissued("chain", "upstream returned no certificate")
 	}
 	switch cert := chain[0]; {
+	case !samePublicKey(cert.PublicKey, key):
+		return misissued("key", "certificate is for another key")
 	case cert.Subject.String() != asked.Subject.String():
 		return misissued("subject", "subject is %q, asked for %q", cert.Subject, asked.Subject)
 	case cert.NotAfter.After(asked.NotAfter):
 		return misissued("validity", "issuer is valid to %s, asked for %s", cert.NotAfter, asked.NotAfter)
+	case cert.KeyUsage&x509.KeyUsageCRLSign == 0:
+		return misissued("key_usage", "issuer may not sign CRLs")
 	}
-	return checkLimits(chain, key, td, bundle, now)
+	if err := checkScope(chain[0], td); err != nil {
+		return err
+	}
+	return checkLimits(chain, root, now)
 }
 
-// checkLimits refuses an issuer without its limits: it would be a CA for every
-// trust domain.
-func checkLimits(chain []*x509.Certificate, key crypto.PublicKey, td spiffeid.TrustDomain, bundle Bundle, now time.Time) error {
+// checkScope refuses an issuer that is not limited to the trust domain: it would be
+// a CA for every other one too.
+func checkScope(cert *x509.Certificate, td spiffeid.TrustDomain) error {
+	if !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{td.Name()}) {
+		return misissued("name_constraints", "URI names are limited to %q, must be to %q, critical", cert.PermittedURIDomains, td.Name())
+	}
+	return nil
+}
+
+// checkLimits refuses an issuer that could make further CAs, or leaves that nobody
+// verifies under the root.
+func checkLimits(chain []*x509.Certificate, root *x509.Certificate, now time.Time) error {
 	cert := chain[0]
 	switch {
-	case !samePublicKey(cert.PublicKey, key):
-		return misissued("key", "certificate is for another key")
 	case !cert.BasicConstraintsValid || !cert.IsCA || !cert.MaxPathLenZero:
 		return misissued("basic_constraints", "issuer must be a CA of path length 0")
-	case cert.KeyUsage&x509.KeyUsageCertSign == 0 || cert.KeyUsage&x509.KeyUsageCRLSign == 0:
-		return misissued("key_usage", "issuer may not sign certificates and CRLs")
-	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{td.Name()}):
-		return misissued("name_constraints", "URI names are limited to %q, must be to %q, critical", cert.PermittedURIDomains, td.Name())
+	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
+		return misissued("key_usage", "issuer may not sign certificates")
 	case len(cert.SubjectKeyId) == 0:
 		return misissued("subject_key_id", "issuer has none, so leaves cannot point at it")
 	case cert.SerialNumber.Sign() <= 0:
@@ -46,21 +58,21 @@ func checkLimits(chain []*x509.Certificate, key crypto.PublicKey, td spiffeid.Tr
 	case cert.NotBefore.After(now) || !cert.NotAfter.After(now):
 		return misissued("validity", "issuer is valid %s to %s", cert.NotBefore, cert.NotAfter)
 	}
-	return checkIssuerChain(chain, bundle, now)
+	return checkIssuerChain(chain, root, now)
 }
 
 // checkIssuerChain verifies up to the root, now and at the issuer's last second:
 // the second finds a root that ends before its issuer.
-func checkIssuerChain(chain []*x509.Certificate, bundle Bundle, now time.Time) error {
+func checkIssuerChain(chain []*x509.Certificate, root *x509.Certificate, now time.Time) error {
 	for _, at := range []time.Time{now, chain[0].NotAfter} {
 		_, err := chain[0].Verify(x509.VerifyOptions{
-			Roots:         poolOf(bundle.roots),
+			Roots:         poolOf([]*x509.Certificate{root}),
 			Intermediates: poolOf(chain[1:]),
 			CurrentTime:   at,
 			KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 		})
 		if err != nil {
-			return misissued("chain", "issuer does not lead to a root at %s: %v", at.UTC().Format(time.RFC3339), err)
+			return misissued("chain", "issuer does not lead to root %q at %s: %v", root.Subject, at.UTC().Format(time.RFC3339), err)
 		}
 	}
 	return nil

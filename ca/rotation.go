@@ -32,7 +32,7 @@ func (s *Service) Run(ctx context.Context) error {
 			}
 			if ctx.Err() == nil {
 				s.cfg.Logger.ErrorContext(ctx, "issuer not replaced", slog.Any("error", err), slog.Duration("retry_in", backoff),
-					slog.Time("issuer_not_after", s.newest.Load().cert.NotAfter))
+					slog.Time("issuer_not_after", s.issuingUntil()))
 			}
 			wait = time.Duration(float64(backoff) * (1 - jitter()))
 			backoff = min(2*backoff, lastBackoff)
@@ -50,17 +50,8 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// Replace makes another issuer now, and returns once it signs SVIDs. It is for an
-// issuer that was revoked; what fails here, [Service.Run] tries again.
-func (s *Service) Replace(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	return s.replace(ctx)
-}
+// Replace is [Service.Settle], for an issuer that was revoked.
+func (s *Service) Replace(ctx context.Context) error { return s.Settle(ctx) }
 
 func (s *Service) replaceIfDue(ctx context.Context) error {
 	select {
@@ -70,15 +61,23 @@ func (s *Service) replaceIfDue(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if s.wait(time.Now()) > 0 {
-		return nil // Replace was faster
+		return nil // Settle was faster
 	}
 	return s.replace(ctx)
+}
+
+// issuingUntil is when the issuer in force ends; zero if there is none.
+func (s *Service) issuingUntil() time.Time {
+	if i := s.current.Load(); i != nil {
+		return i.cert.NotAfter
+	}
+	return time.Time{}
 }
 
 // wait is how long nothing is to be done, a tick at most.
 func (s *Service) wait(now time.Time) time.Duration {
 	iss := s.current.Load()
-	if iss == nil || iss != s.newest.Load() || iss.due(now) || s.cfg.Revoked(iss.serial) {
+	if iss == nil || iss != s.newest.Load() || !s.fit(iss, now) {
 		return 0
 	}
 	return min(iss.replaceAt.Sub(now), tick)

@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -19,6 +20,10 @@ import (
 //  5. that it was is kept, durably;
 //  6. it signs SVIDs.
 
+// A rotation of the root is the same: the issuer before leads to another root than the
+// one that signs now, and so is due at once. Which issuers there are is what is kept and
+// nothing beside it, so that a restart in the middle picks as this process would.
+
 // replace goes through what is left of the steps. The caller has the turn.
 func (s *Service) replace(ctx context.Context) error {
 	if err := s.begin(ctx); err != nil {
@@ -27,115 +32,91 @@ func (s *Service) replace(ctx context.Context) error {
 	return s.introduce(ctx)
 }
 
-// begin takes the pending issuer, or a new one, as far as the ledger.
+// begin takes the next issuer as far as the ledger: one that is kept and fit, for an
+// earlier try or the root before a rollback, or else a new one.
 func (s *Service) begin(ctx context.Context) error {
 	now := time.Now()
-	if s.pending == nil || s.unfit(s.pending, now) {
-		next, err := newIssuer(ctx, s.cfg.Upstream, s.cfg.TrustDomain, s.cfg.Profile.issuer)
-		if err != nil {
+	if i := s.newest.Load(); i != nil && s.fit(i, now) {
+		return nil
+	}
+	next := s.keptFit(now)
+	if next == nil {
+		var err error
+		if next, err = newIssuer(ctx, s.cfg.Upstream, s.cfg.TrustDomain, s.cfg.Profile.issuer); err != nil {
 			return err
 		}
 		if err := s.keys.keep(StoredIssuer{Key: next.key, Chain: next.chain}); err != nil {
 			return err
 		}
-		s.pending = next
-	}
-	if s.newest.Load() == s.pending {
-		return nil
 	}
 	// An append that failed may be in the ledger all the same.
-	if err := s.record(ctx, now, s.pending); err != nil {
+	kept, _ := s.keys.find(next.serial)
+	if err := s.record(ctx, now, []*x509.Certificate{next.root}, kept); err != nil {
 		return err
 	}
-	s.newest.Store(s.pending)
+	s.newest.Store(next)
 	return nil
 }
 
-// introduce takes the pending issuer from the ledger into force.
+// introduce takes the newest issuer from the ledger into force.
 func (s *Service) introduce(ctx context.Context) error {
-	next := s.pending
+	next := s.newest.Load()
 	if s.cfg.Introduce != nil {
 		if err := s.cfg.Introduce(ctx, next.cert); err != nil {
 			return fmt.Errorf("introducing issuer %s: %w", next.serial, err)
 		}
 	}
-	if err := s.keys.keep(StoredIssuer{Key: next.key, Chain: next.chain, Introduced: true}); err != nil {
+	kept, _ := s.keys.find(next.serial)
+	kept.Introduced = true
+	if err := s.keys.keep(kept); err != nil {
 		return err
 	}
 	s.current.Store(next)
-	s.pending = nil
 	s.cfg.Logger.InfoContext(ctx, "issuer in force", slog.String("subject", next.cert.Subject.String()),
-		slog.String("serial", next.serial), slog.Time("not_after", next.cert.NotAfter), slog.Time("replace_at", next.replaceAt))
+		slog.String("serial", next.serial), slog.String("root", next.root.Subject.String()),
+		slog.Time("not_after", next.cert.NotAfter), slog.Time("replace_at", next.replaceAt))
+	if kept.Imported {
+		s.cfg.Logger.WarnContext(ctx, "an imported CA signs SVIDs: it is not limited to this trust domain, it is not replaced before its end, "+
+			"and whoever holds another CA of its root can be anybody in this mesh: run `ensign ca rotate root`", slog.String("subject", next.cert.Subject.String()))
+	}
 	return nil
 }
 
-// unfit says whether an issuer should not come into force any more.
-func (s *Service) unfit(i *issuer, now time.Time) bool {
-	return i.inForce(now) != nil || i.due(now) || s.cfg.Revoked(i.serial)
+// fit says whether an issuer may come into force, or stay there. What is not fit and
+// in force signs on until another is there.
+func (s *Service) fit(i *issuer, now time.Time) bool {
+	return i.inForce(now) == nil && !i.due(now) && !s.cfg.Revoked(i.serial) && i.root.Equal(s.cfg.Upstream.Signing())
 }
 
-// record makes the ledger hold the issuers, each once.
-func (s *Service) record(ctx context.Context, now time.Time, issuers ...*issuer) error {
+// keptFit is the kept issuer that is fit for longest; nil if there is none.
+func (s *Service) keptFit(now time.Time) (best *issuer) {
+	signing := s.cfg.Upstream.Signing()
+	for _, k := range s.keys.all() {
+		i := assembleIssuer(k, signing)
+		if best != nil && !i.cert.NotAfter.After(best.cert.NotAfter) || !s.fit(i, now) || s.check(k, signing, now) != nil {
+			continue
+		}
+		best = i
+	}
+	return best
+}
+
+// record makes the ledger hold issuers under any of the roots, each once.
+func (s *Service) record(ctx context.Context, now time.Time, roots []*x509.Certificate, issuers ...StoredIssuer) error {
 	held, err := s.cfg.LiveIssuers(ctx, now)
 	if err != nil {
 		return fmt.Errorf("%w: reading its issuers: %w", ErrLedger, err)
 	}
 	for _, i := range issuers {
-		print := Fingerprint(i.cert)
-		if slices.ContainsFunc(held, func(r Recorded) bool { return r.Entry.Certificate == print }) {
+		cert := i.Chain[0]
+		if slices.ContainsFunc(held, func(r Recorded) bool { return r.Entry.Certificate == Fingerprint(cert) }) {
 			continue
 		}
-		if _, err := s.append(ctx, CertificateEntry(KindIssuer, i.cert, i.parent(), now)); err != nil {
+		e := CertificateEntry(KindIssuer, cert, cert, now)
+		e.IssuerSerial = i.parentSerial(roots)
+		if _, err := s.append(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// restore goes on with the issuers that were kept: with the newest that was in
-// force, and with a newer one that was on its way. The others sign CRLs only.
-func (s *Service) restore(ctx context.Context) error {
-	now := time.Now()
-	var err error
-	if s.keys, err = openKeyring(s.cfg.Issuers); err != nil {
-		s.cfg.Logger.ErrorContext(ctx, "kept issuers not read: CRLs of theirs cannot be signed anew; restore the files from a backup, or delete them",
-			slog.Any("error", err))
-	}
-	if err := s.keys.prune(now); err != nil {
-		s.cfg.Logger.ErrorContext(ctx, "expired issuer keys not deleted", slog.Any("error", err))
-	}
-	kept := s.keys.all()
-	if len(kept) == 0 {
-		return nil
-	}
-	bundle, err := s.cfg.Upstream.Bundle(ctx)
-	if err != nil {
-		return fmt.Errorf("reading roots of the kept issuers: %w", err)
-	}
-	slices.SortFunc(kept, func(a, b StoredIssuer) int { return a.Chain[0].NotAfter.Compare(b.Chain[0].NotAfter) })
-	var all []*issuer
-	for _, k := range kept {
-		i := assembleIssuer(k.Key, k.Chain, bundle)
-		all = append(all, i)
-		s.resume(ctx, i, k.Introduced, now)
-	}
-	return s.record(ctx, now, all...)
-}
-
-// resume takes up one kept issuer after those that are older.
-func (s *Service) resume(ctx context.Context, i *issuer, introduced bool, now time.Time) {
-	if err := checkLimits(i.chain, i.key.Public(), s.cfg.TrustDomain, i.bundle, now); err != nil {
-		s.cfg.Logger.WarnContext(ctx, "kept issuer is not used", slog.String("serial", i.serial), slog.Any("error", err))
-		return
-	}
-	switch {
-	case s.cfg.Revoked(i.serial):
-	case introduced:
-		s.current.Store(i)
-		s.newest.Store(i)
-		s.pending = nil
-	case !i.due(now):
-		s.newest.Store(i)
-		s.pending = i
-	}
 }

@@ -3,23 +3,33 @@ package upstream
 import (
 	"context"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
+	"regexp"
+	"sync"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/internal/durable"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
-// keyName is the root key's name in the key store.
-const keyName = "root"
+// firstName is the name of the first root; its key has the same in the key store.
+const firstName = "root"
 
-// KeyStore keeps the root's private key.
+// nameForm is that of later roots' names.
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+// KeyStore keeps roots' private keys.
 type KeyStore interface {
 	// ReadKey returns an error that wraps fs.ErrNotExist if there is no such key.
 	ReadKey(name string) (crypto.Signer, error)
@@ -27,97 +37,130 @@ type KeyStore interface {
 	EnsureKey(name string, generate func() (crypto.Signer, error)) (crypto.Signer, error)
 }
 
-// Ledger takes the root's entry, and remembers it.
+// Ledger takes the first root's entry, and remembers it.
 type Ledger interface {
 	ca.Ledger
 	// Roots are the entries of all roots that were ever recorded.
 	Roots(ctx context.Context) ([]ca.Entry, error)
 }
 
-// Config is what the built-in root needs; all fields but Logger are required.
+// Config is what built-in roots need; all fields but Logger are required.
 type Config struct {
 	// Dir is the data folder, which exists.
 	Dir         string
 	TrustDomain spiffeid.TrustDomain
 	Keys        KeyStore
-	// Ledger gets an entry when the root is made, and must hold it ever after.
+	// Ledger gets an entry when the first root is made, and must hold it ever after.
 	Ledger Ledger
 	// Logger hears of a root that is made. Nil is silence.
 	Logger *slog.Logger
 }
 
-// Builtin is the root that is built in. It implements [ca.Upstream] and is safe
-// for concurrent use.
+// Builtin is the place of the roots that are built in. It implements
+// [rotation.Place] and is safe for concurrent use.
 type Builtin struct {
-	key    crypto.Signer
-	cert   *x509.Certificate
-	bundle ca.Bundle
+	cfg Config
+	// turn is held by who makes a root.
+	turn sync.Mutex
 }
 
-// OpenBuiltin loads the root of a data folder, or makes it at the first start,
-// and writes bundle.pem. Only one process may do so at a time; a key store that
-// keeps others out of the folder, as ca/keystore does, sees to that. Errors wrap
-// [ErrUnrecorded] or [ErrLost] when root and ledger tell different stories.
-func OpenBuiltin(ctx context.Context, cfg Config) (*Builtin, error) {
+// NewBuiltin is the place of a data folder. Only one process may use that at a time; a
+// key store that keeps others out of the folder, as ca/keystore does, sees to it.
+func NewBuiltin(cfg Config) (*Builtin, error) {
 	if cfg.Dir == "" || cfg.TrustDomain.IsZero() || cfg.Keys == nil || cfg.Ledger == nil {
 		return nil, errors.New("the built-in root needs a data folder, a trust domain, a key store and a ledger")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	// Its own files only: the ledger is open already, and writes in this folder too.
-	for _, path := range []string{cfg.pending(), cfg.bundleFile()} {
-		if err := durable.SweepFile(path); err != nil {
-			return nil, err
+	return &Builtin{cfg: cfg}, nil
+}
+
+// First implements [rotation.First]: the root of root.pem, made at the first start.
+// Errors wrap [ErrUnrecorded] or [ErrLost] when root and ledger tell different stories.
+func (b *Builtin) First(ctx context.Context) (string, rotation.Root, error) {
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	if err := durable.SweepFile(b.cfg.pending()); err != nil {
+		return "", nil, err
+	}
+	key, cert, err := b.cfg.root(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return firstName, &root{key: key, chain: []*x509.Certificate{cert}}, nil
+}
+
+// Make implements [rotation.Place]. The ledger does not hear of the root here.
+func (b *Builtin) Make(ctx context.Context, name string) (rotation.Root, error) {
+	if !nameForm.MatchString(name) || name == firstName {
+		return nil, fmt.Errorf("name of a root %q must be of the letters a-z, 0-9 and -, at most 40", name)
+	}
+	b.turn.Lock()
+	defer b.turn.Unlock()
+	key, cert, err := b.cfg.make(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("making root %s: %w", name, err)
+	}
+	return &root{key: key, chain: []*x509.Certificate{cert}}, nil
+}
+
+// Open implements [rotation.Place]. A root that has expired can be opened: it signs
+// nothing any more.
+func (b *Builtin) Open(_ context.Context, name string, chain []*x509.Certificate) (rotation.Root, error) {
+	if name != firstName && !nameForm.MatchString(name) {
+		return nil, fmt.Errorf("opening root %q: that is no name of a built-in root", name)
+	}
+	if len(chain) != 1 {
+		return nil, fmt.Errorf("opening root %s: a chain of %d certificates, a built-in root is one", name, len(chain))
+	}
+	key, err := b.cfg.Keys.ReadKey(keyName(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("opening root %s: the ledger shows %q in force, and its key %s is gone: restore the key folder from a backup", name, chain[0].Subject, keyName(name))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening root %s: reading its key: %w", name, err)
+	}
+	if err := b.cfg.checkOne(key, chain[0]); err != nil {
+		return nil, fmt.Errorf("opening root %s: %w", name, err)
+	}
+	return &root{key: key, chain: chain}, nil
+}
+
+// Healthy implements [rotation.Place]: the keys are at hand.
+func (b *Builtin) Healthy() error { return nil }
+
+// keyName is a root's name in the key store.
+func keyName(name string) string {
+	if name == firstName {
+		return name
+	}
+	return "root-" + name
+}
+
+func newKey() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
+
+// madeFile holds a root that was made, by its name, until the ledger has it; nobody
+// needs it after that.
+func (c Config) madeFile(name string) string { return filepath.Join(c.Dir, "root-"+name+".pem") }
+
+// make finds what an earlier call left, or makes key and certificate. The certificate
+// is durable before anybody hears of it, so that no key ever gets a second one.
+func (c Config) make(ctx context.Context, name string) (crypto.Signer, *x509.Certificate, error) {
+	file := c.madeFile(name)
+	if err := durable.SweepFile(file); err != nil {
+		return nil, nil, err
+	}
+	cert, err := readCertificate(file)
+	if err == nil {
+		key, err := c.keyOf(file, keyName(name))
+		if err != nil {
+			return nil, nil, err
 		}
+		return key, cert, c.check(key, cert, time.Now())
 	}
-	key, cert, err := cfg.root(ctx)
-	if err != nil {
-		return nil, err
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, err
 	}
-	bundle, err := ca.NewBundle(cert)
-	if err != nil {
-		return nil, err
-	}
-	if err := writeBundle(cfg.bundleFile(), bundle); err != nil {
-		return nil, err
-	}
-	return &Builtin{key: key, cert: cert, bundle: bundle}, nil
-}
-
-// Bundle implements [ca.Upstream].
-func (b *Builtin) Bundle(context.Context) (ca.Bundle, error) { return b.bundle, nil }
-
-// Signing implements [ca.Upstream].
-func (b *Builtin) Signing() *x509.Certificate { return b.cert }
-
-// CertifyIssuer implements [ca.Upstream]. It signs limited issuers only: of path
-// length 0 and with a URI name constraint, none of which outlives the root.
-func (b *Builtin) CertifyIssuer(_ context.Context, r ca.IssuerRequest) ([]*x509.Certificate, error) {
-	if r.Template == nil || !r.Template.IsCA || !r.Template.MaxPathLenZero || len(r.Template.PermittedURIDomains) == 0 {
-		return nil, errors.New("the root signs only issuers of path length 0 and of one trust domain")
-	}
-	if now := time.Now(); !now.Before(b.cert.NotAfter) {
-		return nil, fmt.Errorf("root %q has expired at %s", b.cert.Subject, b.cert.NotAfter.UTC().Format(time.RFC3339))
-	}
-	template := *r.Template
-	if template.NotAfter.After(b.cert.NotAfter) {
-		template.NotAfter = b.cert.NotAfter
-	}
-	if template.NotBefore.Before(b.cert.NotBefore) {
-		template.NotBefore = b.cert.NotBefore
-	}
-	cert, err := create(&template, b.cert, r.PublicKey, b.key)
-	if err != nil {
-		return nil, fmt.Errorf("signing issuer: %w", err)
-	}
-	return []*x509.Certificate{cert}, nil
-}
-
-func create(template, parent *x509.Certificate, key crypto.PublicKey, signer crypto.Signer) (*x509.Certificate, error) {
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, signer)
-	if err != nil {
-		return nil, err
-	}
-	return x509.ParseCertificate(der)
+	return c.create(ctx, keyName(name), file)
 }

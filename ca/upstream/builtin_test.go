@@ -39,7 +39,7 @@ func newPlace(t *testing.T) place {
 	return place{Config: Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: ledger}, ledger: ledger}
 }
 
-func (p place) open(t *testing.T) *Builtin {
+func (p place) open(t *testing.T) *Alone {
 	t.Helper()
 	b, err := OpenBuiltin(t.Context(), p.Config)
 	if err != nil {
@@ -57,7 +57,7 @@ func TestRootIsMadeOnceAndKept(t *testing.T) {
 	p := newPlace(t)
 	first := p.open(t)
 	for range 3 {
-		if again := p.open(t); !again.cert.Equal(first.cert) {
+		if again := p.open(t); !again.Signing().Equal(first.Signing()) {
 			t.Fatal("a later start made another root")
 		}
 	}
@@ -68,13 +68,13 @@ func TestRootIsMadeOnceAndKept(t *testing.T) {
 	if err != nil || string(text) != first.bundle.PEM() {
 		t.Errorf("bundle.pem is not the root: %v", err)
 	}
-	if years := time.Until(first.cert.NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
+	if years := time.Until(first.Signing().NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
 		t.Errorf("root lives for %.1f years", years)
 	}
-	if !first.cert.IsCA || first.cert.MaxPathLen != 1 || first.cert.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
-		t.Errorf("root is no CA of issuers: %+v", first.cert)
+	if !first.Signing().IsCA || first.Signing().MaxPathLen != 1 || first.Signing().KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
+		t.Errorf("root is no CA of issuers: %+v", first.Signing())
 	}
-	if other := newPlace(t).open(t); other.cert.Subject.String() == first.cert.Subject.String() {
+	if other := newPlace(t).open(t); other.Signing().Subject.String() == first.Signing().Subject.String() {
 		t.Error("two roots share one name")
 	}
 }
@@ -85,7 +85,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 	dead := errors.New("the process died here")
 	for step, crash := range map[string]func(t *testing.T, p *place) *x509.Certificate{
 		"after the key": func(t *testing.T, p *place) *x509.Certificate {
-			if _, err := p.Keys.EnsureKey(keyName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
+			if _, err := p.Keys.EnsureKey(firstName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
 				t.Fatal(err)
 			}
 			return nil
@@ -106,7 +106,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			return cert
 		},
 		"before its final name": func(t *testing.T, p *place) *x509.Certificate {
-			cert := p.open(t).cert
+			cert := p.open(t).Signing()
 			for _, err := range []error{os.Rename(p.file(), p.pending()), os.Remove(filepath.Join(p.Dir, "bundle.pem"))} {
 				if err != nil {
 					t.Fatal(err)
@@ -115,7 +115,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 			return cert
 		},
 		"before bundle.pem": func(t *testing.T, p *place) *x509.Certificate {
-			cert := p.open(t).cert
+			cert := p.open(t).Signing()
 			if err := os.Remove(filepath.Join(p.Dir, "bundle.pem")); err != nil {
 				t.Fatal(err)
 			}
@@ -126,14 +126,14 @@ func TestCrashAtEveryStep(t *testing.T) {
 			p := newPlace(t)
 			before := crash(t, &p)
 			after := p.open(t)
-			if before != nil && !before.Equal(after.cert) {
+			if before != nil && !before.Equal(after.Signing()) {
 				t.Error("the half-made root was replaced by a second one")
 			}
 			if !p.has("root.pem") || !p.has("bundle.pem") || p.has("root.pem.pending") {
 				t.Error("the root is still half-made")
 			}
 			for _, e := range p.ledger.Entries(ca.KindRoot) {
-				if e.Serial != after.cert.SerialNumber.Text(16) {
+				if e.Serial != after.Signing().SerialNumber.Text(16) {
 					t.Errorf("ledger holds another root: %+v", e)
 				}
 			}
@@ -152,7 +152,7 @@ func TestBrokenDataFoldersAreRefused(t *testing.T) {
 		"key lost": {func(t *testing.T, p *place) { remove(t, p.Dir, "keys/root.key") }, "backup"},
 		"key of another root": {func(t *testing.T, p *place) {
 			remove(t, p.Dir, "keys/root.key")
-			if _, err := p.Keys.EnsureKey(keyName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
+			if _, err := p.Keys.EnsureKey(firstName, func() (crypto.Signer, error) { return catest.NewKey(t), nil }); err != nil {
 				t.Fatal(err)
 			}
 		}, "do not belong together"},
@@ -219,7 +219,7 @@ func TestRootAndLedgerTellOneStory(t *testing.T) {
 				t.Fatalf("got %v, want %v and the way out", err, c.want)
 			}
 			c.mend(t, &p)
-			if after := p.open(t); !after.cert.Equal(before.cert) {
+			if after := p.open(t); !after.Signing().Equal(before.Signing()) {
 				t.Error("mending changed the root")
 			}
 		})
@@ -333,9 +333,9 @@ func TestExpiredRootSignsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t)
 		b := p.open(t)
-		time.Sleep(time.Until(b.cert.NotAfter))
+		time.Sleep(time.Until(b.Signing().NotAfter))
 		template := &x509.Certificate{IsCA: true, MaxPathLenZero: true, PermittedURIDomains: []string{"cluster.local"}}
-		if _, err := b.CertifyIssuer(t.Context(), ca.IssuerRequest{Template: template, PublicKey: b.key.Public()}); err == nil {
+		if _, err := b.CertifyIssuer(t.Context(), ca.IssuerRequest{Template: template, PublicKey: catest.NewKey(t).Public()}); err == nil {
 			t.Error("an expired root signed an issuer")
 		}
 		if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || !strings.Contains(err.Error(), "expired") {

@@ -46,12 +46,12 @@ func (c Config) checkRecorded(ctx context.Context, key crypto.Signer, cert *x509
 }
 
 // checkNew demands that a key which gets a certificate never had another.
-func (c Config) checkNew(past history) error {
+func (c Config) checkNew(past history, file string) error {
 	if len(past) == 0 {
 		return nil
 	}
 	known := past[len(past)-1]
 	return fmt.Errorf("%w: %s is not there, but the root key is, and the ledger shows that its certificate %s was in force at %s: "+
 		"restore the file from a backup; %s and every agent's trust bundle hold the same certificate",
-		ErrLost, c.file(), known.Certificate, known.Time.UTC().Format(time.RFC3339), c.bundleFile())
+		ErrLost, file, known.Certificate, known.Time.UTC().Format(time.RFC3339), c.bundleFile())
 }

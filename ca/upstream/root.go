@@ -3,169 +3,72 @@ package upstream
 import (
 	"context"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"io/fs"
-	"log/slog"
-	"math/big"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
-	"github.com/ensign-mesh/ensign/ca/internal/durable"
 )
 
-// rootYears is the life of a built-in root.
-const rootYears = 10
-
-func (c Config) file() string       { return filepath.Join(c.Dir, "root.pem") }
-func (c Config) pending() string    { return c.file() + ".pending" }
-func (c Config) bundleFile() string { return filepath.Join(c.Dir, "bundle.pem") }
-func (c Config) ledgerFile() string { return filepath.Join(c.Dir, "ledger.db") }
-
-// root loads the root, finishes a half-made one, or makes one.
-func (c Config) root(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
-	cert, err := readCertificate(c.file())
-	if err == nil {
-		key, err := c.keyOf(c.file())
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := c.check(key, cert, time.Now()); err != nil {
-			return nil, nil, err
-		}
-		return key, cert, c.checkRecorded(ctx, key, cert)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
-	cert, err = readCertificate(c.pending())
-	if err == nil {
-		key, err := c.keyOf(c.pending())
-		if err != nil {
-			return nil, nil, err
-		}
-		return key, cert, c.finish(ctx, key, cert)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, err
-	}
-	return c.makeRoot(ctx)
+// root is a CA whose key this process can use. It implements [rotation.Root].
+type root struct {
+	key crypto.Signer
+	// chain is the CA's own certificate first, the root last.
+	chain []*x509.Certificate
 }
 
-// keyOf reads the key that belongs to a certificate which is there.
-func (c Config) keyOf(file string) (crypto.Signer, error) {
-	key, err := c.Keys.ReadKey(keyName)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is there but its key is not: restore the key folder from a backup, or move %s away to begin a mesh with a new root", file, file)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading root key: %w", err)
-	}
-	return key, nil
-}
+// Chain implements [rotation.Root].
+func (r *root) Chain() []*x509.Certificate { return slices.Clone(r.chain) }
 
-// makeRoot goes from nothing, or from a key alone, to a pending certificate.
-func (c Config) makeRoot(ctx context.Context) (crypto.Signer, *x509.Certificate, error) {
-	key, err := c.Keys.EnsureKey(keyName, func() (crypto.Signer, error) {
-		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("making root key: %w", err)
+// CertifyIssuer implements [rotation.Root]. It signs limited CAs only: of path length 0
+// and with a URI name constraint, none of which outlives those above it.
+func (r *root) CertifyIssuer(_ context.Context, request ca.IssuerRequest) ([]*x509.Certificate, error) {
+	t := request.Template
+	if t == nil || !t.IsCA || !t.MaxPathLenZero || len(t.PermittedURIDomains) == 0 {
+		return nil, errors.New("a root signs only CAs of path length 0 and of one trust domain")
 	}
-	past, err := c.history(ctx, key)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := c.checkNew(past); err != nil {
-		return nil, nil, err
-	}
-	template, err := c.template(time.Now())
-	if err != nil {
-		return nil, nil, err
-	}
-	cert, err := create(template, template, key.Public(), key)
-	if err != nil {
-		return nil, nil, fmt.Errorf("signing root: %w", err)
-	}
-	bundle, err := ca.NewBundle(cert)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := durable.WriteFile(c.pending(), []byte(bundle.PEM()), 0o644); err != nil {
-		return nil, nil, err
-	}
-	return key, cert, c.finish(ctx, key, cert)
-}
-
-// finish records a pending root, unless that was done before a crash, and puts
-// it in force.
-func (c Config) finish(ctx context.Context, key crypto.Signer, cert *x509.Certificate) error {
-	now := time.Now()
-	if err := c.check(key, cert, now); err != nil {
-		return err
-	}
-	past, err := c.history(ctx, key)
-	if err != nil {
-		return err
-	}
-	if !past.holds(cert) {
-		if err := c.checkNew(past); err != nil {
-			return err
+	template, now := *t, time.Now()
+	for _, c := range r.chain {
+		if !now.Before(c.NotAfter) {
+			return nil, fmt.Errorf("root %q has expired at %s", c.Subject, c.NotAfter.UTC().Format(time.RFC3339))
 		}
-		if _, err := c.Ledger.Append(ctx, ca.CertificateEntry(ca.KindRoot, cert, cert, now)); err != nil {
-			return fmt.Errorf("%w: recording the root: %w", ca.ErrLedger, err)
+		if template.NotAfter.After(c.NotAfter) {
+			template.NotAfter = c.NotAfter
+		}
+		if template.NotBefore.Before(c.NotBefore) {
+			template.NotBefore = c.NotBefore
 		}
 	}
-	if err := durable.Rename(c.pending(), c.file()); err != nil {
-		return err
-	}
-	c.Logger.InfoContext(ctx, "root in force", slog.String("subject", cert.Subject.String()),
-		slog.Time("not_after", cert.NotAfter))
-	return nil
-}
-
-func (c Config) template(now time.Time) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	cert, err := create(&template, r.chain[0], request.PublicKey, r.key)
 	if err != nil {
-		return nil, fmt.Errorf("making serial of the root: %w", err)
+		return nil, fmt.Errorf("signing %q: %w", t.Subject, err)
 	}
-	now = now.UTC().Truncate(time.Second)
-	return &x509.Certificate{
-		SerialNumber: serial.Add(serial, big.NewInt(1)), // never zero
-		Subject: pkix.Name{
-			Organization: []string{c.TrustDomain.Name()},
-			CommonName:   "Ensign root " + strings.ToLower(rand.Text()[:12]),
-		},
-		NotBefore:             now.Add(-ca.Backdate),
-		NotAfter:              now.AddDate(rootYears, 0, 0),
-		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		BasicConstraintsValid: true,
-		IsCA:                  true,
-		MaxPathLen:            1, // issuers, and nothing that signs further CAs
-	}, nil
+	return append([]*x509.Certificate{cert}, r.chain[:len(r.chain)-1]...), nil
 }
 
-// check says whether key and certificate are one usable root of this mesh.
-func (c Config) check(key crypto.Signer, cert *x509.Certificate, now time.Time) error {
+// Request implements [rotation.Root].
+func (r *root) Request(context.Context) ([]byte, error) {
+	template := &x509.CertificateRequest{RawSubject: r.chain[0].RawSubject}
+	der, err := x509.CreateCertificateRequest(rand.Reader, template, r.key)
+	if err != nil {
+		return nil, fmt.Errorf("making signing request of root %q: %w", r.chain[0].Subject, err)
+	}
+	return der, nil
+}
+
+func create(template, parent *x509.Certificate, key crypto.PublicKey, signer crypto.Signer) (*x509.Certificate, error) {
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key, signer)
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseCertificate(der)
+}
+
+// samePublicKey compares a certificate's key with a signer's.
+func samePublicKey(cert *x509.Certificate, key crypto.Signer) bool {
 	public, ok := cert.PublicKey.(interface{ Equal(crypto.PublicKey) bool })
-	switch {
-	case !ok || !public.Equal(key.Public()):
-		return fmt.Errorf("root certificate %q in %s and the root key do not belong together: restore both from one backup", cert.Subject, c.Dir)
-	case cert.CheckSignatureFrom(cert) != nil:
-		return fmt.Errorf("root certificate %q in %s is not signed by itself: restore it from a backup", cert.Subject, c.Dir)
-	case !slices.Equal(cert.Subject.Organization, []string{c.TrustDomain.Name()}):
-		return fmt.Errorf("data folder %s belongs to trust domain %q, not to %q: use another folder or --trust-domain",
-			c.Dir, cert.Subject.Organization, c.TrustDomain.Name())
-	case !now.Before(cert.NotAfter):
-		return fmt.Errorf("root %q has expired at %s", cert.Subject, cert.NotAfter.UTC().Format(time.RFC3339))
-	}
-	return nil
+	return ok && public.Equal(key.Public())
 }

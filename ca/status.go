@@ -1,0 +1,52 @@
+package ca
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+)
+
+// IssuerStatus is the issuer that signs SVIDs.
+type IssuerStatus struct {
+	// Certificate is the issuer's own; nil while none is in force.
+	Certificate *x509.Certificate
+	// Root is the fingerprint (see [Fingerprint]) of the root that it leads to.
+	Root string
+	// ReplaceAt is when another is to take over.
+	ReplaceAt time.Time
+}
+
+// Status is the issuer in force.
+func (s *Service) Status() IssuerStatus {
+	i := s.current.Load()
+	if i == nil {
+		return IssuerStatus{}
+	}
+	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt}
+}
+
+// Settle returns once an issuer that may sign and leads to [Upstream].Signing signs SVIDs,
+// made if need be, and every SVID of the issuers before it is in the ledger. Called again
+// it does nothing more. What fails here, [Service.Run] tries again.
+func (s *Service) Settle(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	for !s.settled(time.Now()) {
+		if err := s.replace(ctx); err != nil {
+			return err
+		}
+	}
+	s.inHand.Lock() // waits for those who took the issuer before
+	s.inHand.Unlock()
+	return nil
+}
+
+// settled says whether the newest issuer signs SVIDs, under the root that signs now.
+func (s *Service) settled(now time.Time) bool {
+	i := s.current.Load()
+	return i != nil && i == s.newest.Load() && i.inForce(now) == nil && !s.cfg.Revoked(i.serial) && i.root.Equal(s.cfg.Upstream.Signing())
+}
