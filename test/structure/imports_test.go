@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"ca/internal/...":   {"ca", "identity", "ca/internal/durable"},
 	"ca/ledger":         {"ca", "identity", "ca/internal/durable", "ca/internal/groupcommit", "ca/internal/sqlite", "ca/ledger/audit", "ca/ledger/export"},
 	"ca/ledger/audit":   {"ca"},
+	"ca/upstream":       {"ca", "ca/rotation", "ca/internal/durable"},
 	"ca/upstream/vault": {"ca", "ca/rotation"},
 	"ca/...":            {"ca", "identity", "ca/internal/durable", "ca/internal/groupcommit", "ca/internal/sqlite"},
 	"authz":             {"identity"},
