@@ -43,8 +43,16 @@ type served struct {
 // serveSecrets starts a Source and its server; certificates live for ttl.
 func serveSecrets(t *testing.T, ttl time.Duration) *served {
 	t.Helper()
-	s := &served{signer: &signer{}, registry: prometheus.NewRegistry()}
+	s := &served{signer: &signer{}}
 	s.source = newSource(t, s.signer, ttl)
+	s.listen(t)
+	return s
+}
+
+// listen serves what the source has.
+func (s *served) listen(t *testing.T) {
+	t.Helper()
+	s.registry = prometheus.NewRegistry()
 	s.server = sds.NewServer(s.source, sds.NewMetrics(s.registry), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	dir, err := os.MkdirTemp("", "sds")
 	if err != nil {
@@ -61,7 +69,6 @@ func serveSecrets(t *testing.T, ttl time.Duration) *served {
 	go server.Serve(listener)
 	t.Cleanup(server.Stop)
 	s.client = secretv3.NewSecretDiscoveryServiceClient(dial(t, s.path))
-	return s
 }
 
 // run starts the Source and waits for its first SVID.

@@ -33,8 +33,9 @@ type signer struct {
 	takes   time.Duration
 	running atomic.Int32
 
-	// file is the bundle file.
-	file atomic.Pointer[[]*x509.Certificate]
+	// file is the bundle file, roots what is believed.
+	file  atomic.Pointer[[]*x509.Certificate]
+	roots *sds.Roots
 
 	mu sync.Mutex // guards all below
 	// kept is what is on the disk; full, if set, is what it says instead.
@@ -95,13 +96,18 @@ func newSource(t testing.TB, s *signer, ttl time.Duration) *sds.Source {
 	// Here, because certificates of a bubble are of the bubble's time.
 	s.authority = sdstest.New(t)
 	s.t = t
-	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	s.file.Store(&[]*x509.Certificate{s.authority.Root})
+	config := s.config(t)
+	s.roots = sds.NewRoots(config)
 	return sds.NewSource(sds.SourceConfig{
 		Signer: s, TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop",
-		Roots: sds.NewRoots(sds.RootsConfig{Operator: s.operator, Keep: s.keep, Kept: s.kept, Logger: logger}),
-		TTL:   ttl, Logger: logger,
+		Roots: s.roots, TTL: ttl, Logger: config.Logger,
 	})
+}
+
+// config is of roots that begin with what is on the disk.
+func (s *signer) config(t testing.TB) sds.RootsConfig {
+	return sds.RootsConfig{Operator: s.operator, Keep: s.keep, Kept: s.kept, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // operator reads the bundle file.

@@ -34,7 +34,7 @@ func reporterOf(t *testing.T, p *parts, f *follower) *reporter {
 	return &reporter{
 		secrets: p.Acknowledged, follower: f, metrics: counts, logger: testLogger(t),
 		problems: func() (sds.Problems, <-chan struct{}) { return sds.Problems{}, nil },
-		memory: openMemory(t.TempDir()+"/ledger.checkpoint", counts, testLogger(t)),
+		memory:   openMemory(t.TempDir()+"/ledger.checkpoint", counts, testLogger(t)),
 	}
 }
 

@@ -23,8 +23,8 @@ const backdate = 10 * time.Minute
 
 // Authority is a root and one issuer under it.
 type Authority struct {
-	Root, Issuer *x509.Certificate
-	issuerKey    *ecdsa.PrivateKey
+	Root, Issuer       *x509.Certificate
+	rootKey, issuerKey *ecdsa.PrivateKey
 	// Also are further roots that answers hold, as in a rotation.
 	Also []*x509.Certificate
 }
@@ -32,17 +32,40 @@ type Authority struct {
 // New makes an Authority that ends in a year.
 func New(t testing.TB) *Authority {
 	t.Helper()
+	return Named(t, "test root")
+}
+
+// Named is New with the common name of the root, of trust domain cluster.local.
+func Named(t testing.TB, name string) *Authority {
+	t.Helper()
 	rootKey, issuerKey := newKey(t), newKey(t)
-	root := authorityTemplate("test root")
-	a := &Authority{issuerKey: issuerKey}
+	root := authorityTemplate(name)
+	a := &Authority{rootKey: rootKey, issuerKey: issuerKey}
 	a.Root = create(t, root, root, rootKey.Public(), rootKey)
-	a.Issuer = create(t, authorityTemplate("test issuer"), a.Root, issuerKey.Public(), rootKey)
+	a.Issuer = create(t, authorityTemplate("Ensign issuer under "+name), a.Root, issuerKey.Public(), rootKey)
 	return a
+}
+
+// Link is the certificate of another root's name and key that this root signs; spoil
+// may be nil, or change the template.
+func (a *Authority) Link(t testing.TB, next *Authority, spoil func(*x509.Certificate)) *x509.Certificate {
+	t.Helper()
+	link := authorityTemplate(next.Root.Subject.CommonName)
+	if spoil != nil {
+		spoil(link)
+	}
+	return create(t, link, a.Root, next.rootKey.Public(), a.rootKey)
+}
+
+// IssuerLink is Link, signed by the issuer, which has no right to.
+func (a *Authority) IssuerLink(t testing.TB, next *Authority) *x509.Certificate {
+	t.Helper()
+	return create(t, authorityTemplate(next.Root.Subject.CommonName), a.Issuer, next.rootKey.Public(), a.issuerKey)
 }
 
 func authorityTemplate(name string) *x509.Certificate {
 	return &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: name},
+		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"cluster.local"}, CommonName: name},
 		NotBefore: time.Now().Add(-backdate), NotAfter: time.Now().Add(365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
