@@ -39,7 +39,7 @@ func newAuditList(g *globals) *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&ask.Kind, "kind", "", "only this kind: svid, issuer, server, root or admin")
+	flags.StringVar(&ask.Kind, "kind", "", "only this kind: svid, issuer, server, root, admin, revocation or rotation")
 	flags.StringVar(&ask.SpiffeId, "id", "", "only this SPIFFE ID")
 	flags.DurationVar(&since, "since", 0, "only entries not older than this")
 	flags.Uint32Var(&ask.Limit, "limit", 1000, "only the newest N, at most 100000")

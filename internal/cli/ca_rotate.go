@@ -39,10 +39,11 @@ func newCARotateRoot(g *globals) *cobra.Command {
 			"one within the window, and takes the old one out of the bundle. Each step waits at a gate\n" +
 			"until every workload with a live SVID has followed, whether it is connected or not.\n" +
 			"--laggards says what is done about those that keep a gate waiting:\n" +
-			"  wait                   until they follow, or their SVID ends (the default)\n" +
+			"  wait                   until they follow, or their SVID ends\n" +
 			"  skip-offline=DURATION  go on without those that gave no sign for so long; they are named\n" +
 			"  abort[=DURATION]       roll back when a gate has not opened so long after its step began\n" +
 			"                         (default: the window and 5m)\n" +
+			"The default is wait; with --compromised it is skip-offline=1m.\n" +
 			"--compromised is for a root whose key is in other hands: what it signed is refused at once.\n" +
 			"It first says what that breaks, and wants --yes, or `yes` on a terminal.\n" +
 			"It goes on when the command has ended; --wait shows how, and ends when it has.",
@@ -53,7 +54,7 @@ func newCARotateRoot(g *globals) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&r.request.Via, "via", "", "where the new root is to live: builtin or vault (default: where the old one does)")
-	flags.DurationVar(&r.window, "window", 0, "over how long renewals are spread (default 10m, less with --compromised)")
+	flags.DurationVar(&r.window, "window", 0, "over how long renewals are spread (default 10m; 1m with --compromised)")
 	flags.Var(&r.laggards, "laggards", "what is done about who keeps a gate waiting")
 	flags.BoolVar(&r.request.Compromised, "compromised", false, "the old root is not to be believed any more")
 	flags.StringVar(&r.request.Reason, "reason", "", "why, for the record")
