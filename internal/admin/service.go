@@ -20,6 +20,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca/report"
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/identity/satoken"
+	"github.com/ensign-mesh/ensign/internal/agents"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/internal/peercred"
 	"github.com/ensign-mesh/ensign/mesh"
@@ -57,9 +58,12 @@ type Proxies interface {
 	Sent(name string) (*adminv3.ConfigDump, error)
 }
 
-// Agents reach the admin port of an Envoy.
+// Agents are those that are connected; [*agents.Registry] knows them.
 type Agents interface {
+	// Fetch copies a page of an Envoy's admin port.
 	Fetch(ctx context.Context, name string, page ensignv1.EnvoyPage, w io.Writer) error
+	Renew(ctx context.Context, name string) error
+	Agent(name string) (a agents.Agent, connected bool, changed <-chan struct{})
 }
 
 // Config joins the parts that the API asks.
@@ -74,6 +78,10 @@ type Config struct {
 	Register   Register
 	CRLs       CRLs
 	Population Population
+
+	Rotations Rotations
+	Issuing   Issuing
+	Upstream  func() Upstream
 
 	TrustDomain spiffeid.TrustDomain
 	// Mesh is the newest snapshot; nil before the first.

@@ -22,8 +22,9 @@ import (
 	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/ca/report"
 	"github.com/ensign-mesh/ensign/ca/revocation"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/ca/server"
-	"github.com/ensign-mesh/ensign/ca/upstream"
+	"github.com/ensign-mesh/ensign/ca/upstream/vault"
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/identity/clientcert"
 	"github.com/ensign-mesh/ensign/identity/satoken"
@@ -36,6 +37,8 @@ type authority struct {
 	reports  *report.Store
 	register *revocation.Register
 	crls     *revocation.CRLs
+	roots    *rotation.Manager
+	vault    *vault.Place // nil if nobody said where that is
 	issuing  *ca.Service
 	metrics  *server.Metrics
 }
@@ -71,6 +74,9 @@ func openAuthority(ctx context.Context, c config, everybody func(crlRevision uin
 	}); err != nil {
 		return nil, err
 	}
+	if err := a.openRoots(ctx, c, log, reg); err != nil {
+		return nil, fmt.Errorf("opening the root: %w", err)
+	}
 	if err := a.openCA(ctx, c, log); err != nil {
 		return nil, err
 	}
@@ -80,17 +86,14 @@ func openAuthority(ctx context.Context, c config, everybody func(crlRevision uin
 	}); err != nil {
 		return nil, err
 	}
+	a.registerMetrics(reg)
 	return a, nil
 }
 
-// openCA opens the root, and the CA under it.
-func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) error {
-	root, err := upstream.OpenBuiltin(ctx, upstream.Config{Dir: c.data, TrustDomain: c.domain, Keys: a.keys, Ledger: a.ledger, Logger: log})
-	if err != nil {
-		return fmt.Errorf("opening the root: %w", err)
-	}
+// openCA opens the CA under the root.
+func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) (err error) {
 	a.issuing, err = ca.New(ctx, ca.Config{
-		TrustDomain: c.domain, Profile: c.profile, Upstream: root, Ledger: a.ledger,
+		TrustDomain: c.domain, Profile: c.profile, Upstream: a.roots, Ledger: a.ledger,
 		Issuers: a.keys, LiveIssuers: a.ledger.LiveIssuers,
 		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer, RevokedKey: a.register.RevokedKey,
 		// The CA introduces nobody before run, when there are CRLs.
@@ -156,6 +159,7 @@ func (a *authority) run(ctx context.Context) error {
 	group.Go(func() error { return a.issuing.Run(ctx) })
 	group.Go(func() error { return a.register.Run(ctx) })
 	group.Go(func() error { return a.crls.Run(ctx) })
+	group.Go(func() error { return a.runVault(ctx) })
 	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}

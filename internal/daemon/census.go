@@ -111,6 +111,26 @@ func holdingOf(r ca.Recorded) *holding {
 	return h
 }
 
+// moved is how many SVIDs of an identity were issued since a time to move it to another
+// root: of those that were renewed from one SVID, the first.
+func (c *census) moved(ctx context.Context, spiffeID string, since time.Time) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.catchUp(ctx, time.Now()); err != nil {
+		return 0, err
+	}
+	root, seen := c.roots(), map[string]bool{}
+	for _, h := range c.svids {
+		if h.id != spiffeID || h.issuedAt.Before(since) {
+			continue
+		}
+		if before := c.svids[h.proof]; before != nil && root(before.issuer) != root(h.issuer) {
+			seen[h.proof] = true
+		}
+	}
+	return len(seen), nil
+}
+
 // prune drops what has ended; mu is held. It answers the serials of which an
 // acknowledgement still says something, nil if it is not time yet.
 func (c *census) prune(now time.Time) (needed map[string]bool) {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -32,6 +33,9 @@ type Flags struct {
 	IssueBurst  int
 	IssuePerDay int
 	LogLevel    string
+
+	root   rootFlags
+	bundle bundleFlags
 }
 
 func (f *Flags) register(flags *pflag.FlagSet) {
@@ -48,6 +52,8 @@ func (f *Flags) register(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.IssueRate, "issue-rate", server.DefaultPerSecond, "SVIDs a second that one identity may go on getting; more is refused, and an alert")
 	flags.IntVar(&f.IssueBurst, "issue-burst", server.DefaultBurst, "SVIDs that one identity may get at once")
 	flags.IntVar(&f.IssuePerDay, "issue-per-day", server.DefaultPerDay, "SVIDs that one identity may get from midnight to midnight UTC")
+	f.root.register(flags)
+	f.bundle.register(flags)
 	flags.StringVar(&f.LogLevel, "log-level", "info", "debug, info, warn or error")
 }
 
@@ -66,6 +72,8 @@ type config struct {
 	kek      keystore.KEK
 	profile  ca.Profile
 	limits   server.Limits
+	root     rootFlags
+	bundle   bundleFlags
 	logLevel slog.Level
 }
 
@@ -77,7 +85,7 @@ var alwaysNames = []string{"istiod.istio-system.svc", "localhost"}
 
 // validate turns flags into a config; each error says which flag and what to write.
 func (f Flags) validate() (config, error) {
-	c := config{listen: f.Listen, metrics: f.Metrics, ledger: f.Ledger, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
+	c := config{listen: f.Listen, metrics: f.Metrics, ledger: f.Ledger, root: f.root, bundle: f.bundle, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
 	var err error
 	if c.domain, err = spiffeid.TrustDomainFromString(f.TrustDomain); err != nil {
 		return config{}, fmt.Errorf("--trust-domain %q: %w", f.TrustDomain, err)
@@ -86,6 +94,9 @@ func (f Flags) validate() (config, error) {
 		return config{}, err
 	}
 	if c.limits, err = f.limits(); err != nil {
+		return config{}, err
+	}
+	if err := errors.Join(f.root.validate(), f.bundle.validate()); err != nil {
 		return config{}, err
 	}
 	for _, text := range f.Admins {

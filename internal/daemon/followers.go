@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"time"
 
@@ -23,13 +24,14 @@ type followers struct {
 		Current() (*revocation.List, <-chan struct{})
 		Do(ctx context.Context, actor string, v revocation.Verb, t revocation.Target, reason string) (revocation.Act, *revocation.List, error)
 	}
-	issuing settler
-	shown   settler
-}
-
-// settler comes to live on the root that signs now.
-type settler interface {
-	Settle(ctx context.Context) error
+	// issuing and shown live on a root of before until they settle.
+	issuing interface {
+		Settle(ctx context.Context) error
+	}
+	shown interface {
+		settle(ctx context.Context, root *x509.Certificate) error
+	}
+	signing func() *x509.Certificate
 }
 
 // Instances implements rotation.Mesh. The channel tells of agents' words: whatever else
@@ -64,7 +66,7 @@ func (f *followers) Settle(ctx context.Context) error {
 	if err := f.issuing.Settle(ctx); err != nil {
 		return err
 	}
-	return f.shown.Settle(ctx)
+	return f.shown.settle(ctx, f.signing())
 }
 
 // RevokeIssuers implements rotation.Mesh.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/keystore"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/xds"
 )
 
@@ -30,7 +31,7 @@ func TestReadyzTurnsRedWithTheLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := config{data: t.TempDir(), domain: spiffeid.RequireTrustDomainFromString("cluster.local"), kek: keystore.NewKEK(), profile: profile}
+	c := config{data: t.TempDir(), domain: spiffeid.RequireTrustDomainFromString("cluster.local"), kek: keystore.NewKEK(), profile: profile, root: rootFlags{first: rotation.Builtin}}
 	nobody := func(uint64) []string { return nil }
 	a, err := openAuthority(t.Context(), c, nobody, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

@@ -48,15 +48,23 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	seen.deny(list)
-	shown, err := newServerIdentity(ctx, authority.issuing, c.names, log)
+	shown, err := newServerIdentity(ctx, authority.issuing, authority.roots, c.names, log)
 	if err != nil {
 		return err
 	}
 	registry := agents.NewRegistry()
 	people = &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs,
 		list: authority.register.Current, denying: seen.denying.Load}
+	said, err := newTestimony(ctx, authority.reports)
+	if err != nil {
+		return err
+	}
+	following := &followers{
+		world: w, census: &census{ledger: authority.ledger, rootOf: authority.roots.RootOf}, testimony: said, registry: registry,
+		register: authority.register, issuing: authority.issuing, shown: shown, signing: authority.roots.Signing,
+	}
 	services, err := serving{
-		config: c, authority: authority, world: w, orders: told, people: people, registry: registry, streams: streams, tracing: tracing, log: log,
+		config: c, authority: authority, world: w, orders: told, people: people, followers: following, registry: registry, streams: streams, tracing: tracing, log: log,
 	}.services()
 	if err != nil {
 		return err
@@ -77,6 +85,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	}
 	for _, task := range []func(context.Context) error{
 		seen.run, authority.run, shown.run, gate.Run, enforced.deny, enforced.command, enforced.replace, enforced.drain,
+		func(ctx context.Context) error { return authority.rotate(ctx, following) },
 		func(ctx context.Context) error { return serveGRPC(ctx, network, listeners.network) },
 		func(ctx context.Context) error { return serveGRPC(ctx, local, listeners.admin) },
 		func(ctx context.Context) error {

@@ -10,10 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
 // serverLife is how long the certificate of 15012 lives; it is replaced at half of it.
@@ -22,33 +24,75 @@ const serverLife = 24 * time.Hour
 // serverIdentity is what 15012 proves itself with, and the roots of its clients.
 // It implements edge.Identity.
 type serverIdentity struct {
-	issuing *ca.Service
+	issuing serverIssuer
+	roots   truster
 	names   []string
 	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate]
+
+	// turn is held by who renews.
+	turn    sync.Mutex
+	current atomic.Pointer[proven]
+	shown   atomic.Pointer[showing]
 }
 
-func newServerIdentity(ctx context.Context, issuing *ca.Service, names []string, log *slog.Logger) (*serverIdentity, error) {
-	s := &serverIdentity{issuing: issuing, names: names, log: log}
+// serverIssuer makes server certificates; [*ca.Service] does.
+type serverIssuer interface {
+	IssueServer(ctx context.Context, r ca.ServerRequest) (ca.Issued, error)
+}
+
+// proven is one server certificate.
+type proven struct {
+	key    *ecdsa.PrivateKey
+	issued ca.Issued
+}
+
+// showing is what is shown of it while one thing is trusted.
+type showing struct {
+	of          *proven
+	trust       *rotation.Trust
+	certificate *tls.Certificate
+	clients     *x509.CertPool
+}
+
+func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, log *slog.Logger) (*serverIdentity, error) {
+	s := &serverIdentity{issuing: issuing, roots: roots, names: names, log: log}
 	return s, s.renew(ctx)
 }
 
 // ServerCertificate is the newest certificate; an error once it has expired.
 func (s *serverIdentity) ServerCertificate() (*tls.Certificate, error) {
-	current := s.current.Load()
-	if time.Now().After(current.Leaf.NotAfter) {
+	now := s.show()
+	if time.Now().After(now.certificate.Leaf.NotAfter) {
 		return nil, errors.New("the server certificate has expired and could not be renewed")
 	}
-	return current, nil
+	return now.certificate, nil
 }
 
 // ClientRoots are the roots of the mesh.
-func (s *serverIdentity) ClientRoots() *x509.CertPool {
-	pool := x509.NewCertPool()
-	for _, root := range s.issuing.Bundle().Roots() {
-		pool.AddCert(root)
+func (s *serverIdentity) ClientRoots() *x509.CertPool { return s.show().clients }
+
+// show is what the newest certificate looks like under what is trusted now. Behind it
+// and its issuers come the roots, and what links them to those before: an agent that
+// was away while they changed finds its way by these.
+func (s *serverIdentity) show() *showing {
+	held := s.current.Load()
+	trust, _ := s.roots.Trust()
+	if now := s.shown.Load(); now != nil && now.of == held && now.trust == trust {
+		return now
 	}
-	return pool
+	now := &showing{of: held, trust: trust, clients: x509.NewCertPool()}
+	now.certificate = &tls.Certificate{Certificate: [][]byte{held.issued.Leaf.Raw}, PrivateKey: held.key, Leaf: held.issued.Leaf}
+	roots := trust.Bundle.Roots()
+	for _, list := range [][]*x509.Certificate{held.issued.Issuers, roots, trust.Links} {
+		for _, c := range list {
+			now.certificate.Certificate = append(now.certificate.Certificate, c.Raw)
+		}
+	}
+	for _, root := range roots {
+		now.clients.AddCert(root)
+	}
+	s.shown.Store(now)
+	return now
 }
 
 // run renews the certificate until ctx ends. It looks at the clock every minute:
@@ -62,7 +106,7 @@ func (s *serverIdentity) run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		if !due(s.current.Load().Leaf, time.Now()) {
+		if !due(s.current.Load().issued.Leaf, time.Now()) {
 			continue
 		}
 		if err := s.renew(ctx); err != nil {
@@ -77,7 +121,34 @@ func due(leaf *x509.Certificate, now time.Time) bool {
 	return leaf.NotAfter.Sub(now) <= serverLife/2 || now.Before(leaf.NotBefore)
 }
 
+// settle has the certificate lead to a root, after an issuer of that root signs.
+func (s *serverIdentity) settle(ctx context.Context, root *x509.Certificate) error {
+	if s.current.Load().leadsTo(root) == nil {
+		return nil
+	}
+	if err := s.renew(ctx); err != nil {
+		return err
+	}
+	if err := s.current.Load().leadsTo(root); err != nil {
+		return fmt.Errorf("having the server certificate lead to %q: %w", root.Subject, err)
+	}
+	return nil
+}
+
+// leadsTo is nil if the certificate verifies under a root.
+func (p *proven) leadsTo(root *x509.Certificate) error {
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
+	options.Roots.AddCert(root)
+	for _, c := range p.issued.Issuers {
+		options.Intermediates.AddCert(c)
+	}
+	_, err := p.issued.Leaf.Verify(options)
+	return err
+}
+
 func (s *serverIdentity) renew(ctx context.Context) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("making the server key: %w", err)
@@ -86,10 +157,6 @@ func (s *serverIdentity) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("issuing the server certificate: %w", err)
 	}
-	certificate := &tls.Certificate{Certificate: [][]byte{issued.Leaf.Raw}, PrivateKey: key, Leaf: issued.Leaf}
-	for _, issuer := range issued.Issuers {
-		certificate.Certificate = append(certificate.Certificate, issuer.Raw)
-	}
-	s.current.Store(certificate)
+	s.current.Store(&proven{key: key, issued: issued})
 	return nil
 }

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -33,6 +35,7 @@ type serving struct {
 	world     *world
 	orders    *orders
 	people    *population
+	followers *followers
 	registry  *agents.Registry
 	streams   *xds.Server
 	tracing   *tracing
@@ -61,7 +64,7 @@ func (s serving) services() (*services, error) {
 		return nil, err
 	}
 	signing, err := caserver.New(caserver.Config{
-		Issuer: a.issuing, Metrics: a.metrics, Limits: s.config.limits, Issued: a.ledger.CountSince, Logger: s.log, Tracing: s.tracing,
+		Issuer: a.issuing, Metrics: a.metrics, Limits: s.config.limits, Issued: s.issuedSince, Awaited: a.awaited, Logger: s.log, Tracing: s.tracing,
 	})
 	if err != nil {
 		return nil, err
@@ -70,7 +73,8 @@ func (s serving) services() (*services, error) {
 		authenticator: whenLoaded{world: s.world, inner: identity.Combined(byToken, bySVID)},
 		signing:       signing,
 		agents: agents.NewService(agents.Config{
-			Registry: s.registry, Reports: a.reports, Nodes: nodes{s.world}, Orders: s.orders, Ledger: a.ledger, Logger: s.log,
+			Registry: s.registry, Reports: s.followers.testimony, Nodes: nodes{s.world}, Orders: s.orders, Roots: &taught{roots: a.roots},
+			Ledger: a.ledger, Logger: s.log,
 		}),
 		admin:   s.admin(minter, signing),
 		streams: s.streams,
@@ -86,9 +90,20 @@ func (s serving) admin(minter *satoken.Minter, signing *caserver.Server) *admin.
 			Cut:  func() *revocation.List { list, _ := a.register.Current(); return list },
 			Mesh: s.world, LongestLife: s.config.profile.Longest(), MaxTokenAge: clientcert.DefaultMaxTokenAge,
 		},
-		Register: a.register, CRLs: a.crls, Population: s.people,
+		Register: a.register, CRLs: a.crls, Population: s.people, Rotations: a.roots, Issuing: a.issuing, Upstream: a.upstream,
 		TrustDomain: s.config.domain, Mesh: s.world.Snapshot, Admins: s.config.admins, Logger: s.log,
 	})
+}
+
+// issuedSince is how many certificates count against an identity's day. Those that a
+// rotation asked for do not, which a new process learns from the ledger.
+func (s serving) issuedSince(ctx context.Context, spiffeID string, since time.Time) (int, error) {
+	all, err := s.authority.ledger.CountSince(ctx, spiffeID, since)
+	if err != nil {
+		return 0, err
+	}
+	asked, err := s.followers.census.moved(ctx, spiffeID, since)
+	return max(0, all-asked), err
 }
 
 // surging are those who asked the CA for too much.
