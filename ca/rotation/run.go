@@ -83,14 +83,14 @@ func (m *Manager) busy() bool {
 func (w *worker) round(ctx context.Context) (changed <-chan struct{}, instances int) {
 	s, err := w.m.catchUp(ctx)
 	if s == nil || err != nil && s.running() == nil {
-		w.m.report(ctx, err)
+		w.m.report(ctx, s, err)
 		return nil, 0
 	}
 	if s.revision != w.revision {
 		w.acts, w.writes, w.revision = patience{}, patience{}, s.revision
 	}
 	if s.running() == nil {
-		w.m.report(ctx, w.writes.attempt(func() error { return w.m.schedule(ctx, s, time.Now()) }))
+		w.m.report(ctx, s, w.writes.attempt(func() error { return w.m.schedule(ctx, s, time.Now()) }))
 		return nil, 0
 	}
 	done := false
@@ -103,9 +103,7 @@ func (w *worker) round(ctx context.Context) (changed <-chan struct{}, instances 
 	if records := s.decide(l, time.Now(), done, able); len(records) > 0 {
 		err = errors.Join(err, w.writes.attempt(func() error { return w.m.goOn(ctx, s, records) }))
 	}
-	if ctx.Err() == nil {
-		w.m.report(ctx, err)
-	}
+	w.m.report(ctx, s, err)
 	if l != nil {
 		instances = len(l.instances)
 	}
@@ -219,15 +217,16 @@ func (m *Manager) goOn(ctx context.Context, s *state, records []record) error {
 	})
 }
 
-// report shows what goes wrong; nil: nothing does.
-func (m *Manager) report(ctx context.Context, err error) {
+// report shows what goes wrong with a state (nil: with reading it); without an error
+// nothing does. Of a state that has moved on nobody wants to know.
+func (m *Manager) report(ctx context.Context, s *state, err error) {
 	problem := ""
 	if err != nil {
 		problem = strings.ReplaceAll(err.Error(), "\n", "; ")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.problem == problem {
+	if m.problem == problem || s != nil && s != m.state || ctx.Err() != nil {
 		return
 	}
 	if m.problem = problem; problem != "" {

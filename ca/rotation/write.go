@@ -108,7 +108,8 @@ func (m *Manager) take(s *state) {
 	if old.revision == s.revision {
 		return
 	}
-	m.state = s
+	m.state, m.problem = s, ""
+	m.metrics.trouble("")
 	close(m.moved)
 	m.moved = make(chan struct{})
 	m.metrics.step(old, s)
