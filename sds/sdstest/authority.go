@@ -38,8 +38,18 @@ func New(t testing.TB) *Authority {
 // Named is New with the common name of the root, of trust domain cluster.local.
 func Named(t testing.TB, name string) *Authority {
 	t.Helper()
-	rootKey, issuerKey := newKey(t), newKey(t)
-	root := authorityTemplate(name)
+	return withKey(t, name, newKey(t))
+}
+
+// Usurper is whoever has the issuer's key and calls it a root.
+func (a *Authority) Usurper(t testing.TB) *Authority {
+	t.Helper()
+	return withKey(t, a.Issuer.Subject.CommonName, a.issuerKey)
+}
+
+func withKey(t testing.TB, name string, rootKey *ecdsa.PrivateKey) *Authority {
+	t.Helper()
+	root, issuerKey := authorityTemplate(name), newKey(t)
 	a := &Authority{rootKey: rootKey, issuerKey: issuerKey}
 	a.Root = create(t, root, root, rootKey.Public(), rootKey)
 	a.Issuer = create(t, authorityTemplate("Ensign issuer under "+name), a.Root, issuerKey.Public(), rootKey)
