@@ -34,6 +34,17 @@ type followers struct {
 	signing func() *x509.Certificate
 }
 
+func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.Registry, shown *serverIdentity) (*followers, error) {
+	said, err := newTestimony(ctx, a.reports)
+	if err != nil {
+		return nil, err
+	}
+	return &followers{
+		world: w, census: &census{ledger: a.ledger, rootOf: a.roots.RootOf}, testimony: said, registry: registry, register: a.register,
+		issuing: a.issuing, shown: shown, signing: a.roots.Signing,
+	}, nil
+}
+
 // Instances implements rotation.Mesh. The channel tells of agents' words: whatever else
 // lets a gate pass, which is time and revocation, is seen when somebody looks.
 func (f *followers) Instances(ctx context.Context) ([]rotation.Instance, <-chan struct{}, error) {

@@ -146,18 +146,31 @@ func lines(list []rotation.Instance) []string {
 	return out
 }
 
+// holdings is one case of who holds what.
+type holdings struct {
+	make func(f *flock)
+	want []string
+}
+
+func (c holdings) check(t *testing.T) {
+	f := &flock{}
+	f.issuer("i1", "r1")
+	f.issuer("i2", "r2")
+	c.make(f)
+	got, _, err := f.followers(t, "web-1", "web-2", "till-1").Instances(t.Context())
+	if diff := cmp.Diff(c.want, lines(got)); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
 func TestWhoHoldsWhat(t *testing.T) {
-	const web = "spiffe://cluster.local/ns/shop/sa/web"
 	agent := func(pod, uid string) map[string]agents.Agent {
-		return map[string]agents.Agent{"shop/" + pod: {Name: "shop/" + pod, PodUID: uid, SPIFFEID: web}}
+		return map[string]agents.Agent{"shop/" + pod: {Name: "shop/" + pod, PodUID: uid, SPIFFEID: webID}}
 	}
 	wrote := func(pod, uid, serial string) report.Report {
-		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: web, AckedSerial: serial}
+		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: webID, AckedSerial: serial}
 	}
-	for name, c := range map[string]struct {
-		make func(f *flock)
-		want []string
-	}{
+	for name, c := range map[string]holdings{
 		"nobody": {func(*flock) {}, nil},
 		"bound to its pod": {func(f *flock) {
 			f.svid("web", "web-1", "1f", "", "i1")
@@ -174,11 +187,30 @@ func TestWhoHoldsWhat(t *testing.T) {
 			f.agents = agent("web-9", "u-web-9")
 		}, []string{"shop/web-9#u-web-9: 1f@r1 connected"}},
 		"its pod runs as somebody else": {func(f *flock) { f.svid("till", "web-1", "1f", "", "i1") }, []string{"shop/web-1#u-web-1: 1f@r1 gone"}},
+		"of an issuer that nobody knows": {func(f *flock) { f.svid("web", "web-1", "1f", "", "i9") }, []string{"shop/web-1: 1f@"}},
+		"cut off": {func(f *flock) {
+			f.svid("web", "web-1", "1f", "", "i1")
+			f.svid("web", "web-1", "2f", "1f", "i2")
+			f.svid("web", "web-2", "3f", "", "i1")
+			f.list = revocation.List{Certificates: []revocation.Certificate{{Serial: "2f"}, {Serial: "3f", Quarantined: true}}}
+		}, []string{"shop/web-1: 1f@r1"}},
+		"of a revoked issuer": {func(f *flock) {
+			f.svid("web", "web-1", "1f", "", "i1")
+			f.list = revocation.List{Issuers: []revocation.Issuer{{Serial: "i1"}}}
+		}, nil},
+	} {
+		t.Run(name, c.check)
+	}
+}
+
+// TestWhoseAnSVIDOfNoPodIs: of the pod whose Envoy acknowledged it, or a part of its chain.
+func TestWhoseAnSVIDOfNoPodIs(t *testing.T) {
+	for name, c := range map[string]holdings{
 		"bound to an account, and nobody says whose": {func(f *flock) {
 			f.svid("web", "", "1f", "", "i1")
 			f.svid("web", "", "2f", "1f", "i2")
 			f.svid("web", "", "3f", "", "i1")
-		}, []string{web + "#1f: 1f@r1 2f@r2", web + "#3f: 3f@r1"}},
+		}, []string{webID + "#1f: 1f@r1 2f@r2", webID + "#3f: 3f@r1"}},
 		"bound to an account that is gone": {func(f *flock) { f.svid("ghost", "", "1f", "", "i1") }, []string{"spiffe://cluster.local/ns/shop/sa/ghost#1f: 1f@r1 gone"}},
 		"a chain is whose Envoy acknowledged a part of it": {func(f *flock) {
 			f.svid("web", "", "1f", "", "i1")
@@ -197,32 +229,12 @@ func TestWhoHoldsWhat(t *testing.T) {
 		"another identity says that it is its": {func(f *flock) {
 			f.svid("web", "", "1f", "", "i1")
 			f.acks = []report.Ack{ackBy("till-1", "till", "1f")}
-		}, []string{web + "#1f: 1f@r1"}},
+		}, []string{webID + "#1f: 1f@r1"}},
 		"another says that a pod's is its": {func(f *flock) {
 			f.svid("web", "web-1", "1f", "", "i1")
 			f.acks = []report.Ack{ackBy("web-2", "web", "1f")}
 		}, []string{"shop/web-1: 1f@r1"}},
-		"of an issuer that nobody knows": {func(f *flock) { f.svid("web", "web-1", "1f", "", "i9") }, []string{"shop/web-1: 1f@"}},
-		"cut off": {func(f *flock) {
-			f.svid("web", "web-1", "1f", "", "i1")
-			f.svid("web", "web-1", "2f", "1f", "i2")
-			f.svid("web", "web-2", "3f", "", "i1")
-			f.list = revocation.List{Certificates: []revocation.Certificate{{Serial: "2f"}, {Serial: "3f", Quarantined: true}}}
-		}, []string{"shop/web-1: 1f@r1"}},
-		"of a revoked issuer": {func(f *flock) {
-			f.svid("web", "web-1", "1f", "", "i1")
-			f.list = revocation.List{Issuers: []revocation.Issuer{{Serial: "i1"}}}
-		}, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			f := &flock{}
-			f.issuer("i1", "r1")
-			f.issuer("i2", "r2")
-			c.make(f)
-			got, _, err := f.followers(t, "web-1", "web-2", "till-1").Instances(t.Context())
-			if diff := cmp.Diff(c.want, lines(got)); err != nil || diff != "" {
-				t.Errorf("%v\n%s", err, diff)
-			}
-		})
+		t.Run(name, c.check)
 	}
 }

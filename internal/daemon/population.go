@@ -45,6 +45,13 @@ type population struct {
 	looked time.Time
 }
 
+func newPopulation(a *authority, w *world, streams *xds.Server, registry *agents.Registry, seen *picture) *population {
+	return &population{
+		world: w, streams: streams, agents: registry, reports: a.reports, live: a.ledger.LiveSVIDs,
+		list: a.register.Current, denying: seen.denying.Load,
+	}
+}
+
 // residents are pods of the mesh with a live SVID, by NAMESPACE/NAME: what their
 // agents last said, and the serials of their SVIDs.
 type residents struct {

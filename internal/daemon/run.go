@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,15 +54,10 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	registry := agents.NewRegistry()
-	people = &population{world: w, streams: streams, agents: registry, reports: authority.reports, live: authority.ledger.LiveSVIDs,
-		list: authority.register.Current, denying: seen.denying.Load}
-	said, err := newTestimony(ctx, authority.reports)
+	people = newPopulation(authority, w, streams, registry, seen)
+	following, err := newFollowers(ctx, authority, w, registry, shown)
 	if err != nil {
 		return err
-	}
-	following := &followers{
-		world: w, census: &census{ledger: authority.ledger, rootOf: authority.roots.RootOf}, testimony: said, registry: registry,
-		register: authority.register, issuing: authority.issuing, shown: shown, signing: authority.roots.Signing,
 	}
 	services, err := serving{
 		config: c, authority: authority, world: w, orders: told, people: people, followers: following, registry: registry, streams: streams, tracing: tracing, log: log,
@@ -75,6 +71,10 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	local := grpc.NewServer(grpc.Creds(peercred.Credentials(uint32(os.Geteuid()), 0)))
 	ensignv1.RegisterAdminServiceServer(local, services.admin)
 
+	federated, err := openBundle(ctx, c.bundle, c.domain, authority.roots, authority.issuing, log, reg)
+	if err != nil {
+		return err
+	}
 	listeners, err := listen(ctx, c, reg)
 	if err != nil {
 		return err
@@ -83,19 +83,44 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		register: authority.register, crls: authority.crls, picture: seen, orders: told, issuing: authority.issuing, shown: shown,
 		registry: registry, streams: streams, log: log,
 	}
-	for _, task := range []func(context.Context) error{
-		seen.run, authority.run, shown.run, gate.Run, enforced.deny, enforced.command, enforced.replace, enforced.drain,
-		func(ctx context.Context) error { return authority.rotate(ctx, following) },
-		func(ctx context.Context) error { return serveGRPC(ctx, network, listeners.network) },
-		func(ctx context.Context) error { return serveGRPC(ctx, local, listeners.admin) },
-		func(ctx context.Context) error {
-			return serveHTTP(ctx, newHealthServer(readiness{authority: authority, xds: streams}, reg, log), listeners.metrics)
-		},
-		func(ctx context.Context) error { return serveLedger(ctx, authority.ledger, listeners.ledger, log) },
-	} {
+	for _, task := range (running{
+		authority: authority, picture: seen, shown: shown, gate: gate, enforced: enforced, followers: following, federated: federated,
+		network: network, local: local, listeners: listeners, health: newHealthServer(readiness{authority: authority, xds: streams}, reg, log), log: log,
+	}).tasks() {
 		group.Go(func() error { return task(ctx) })
 	}
 	log.InfoContext(ctx, "ensignd started", "listen", listeners.network.Addr().String(), "metrics", listeners.metrics.Addr().String(),
 		"trust_domain", c.domain.Name(), "bundle", authority.issuing.Bundle().Hash())
 	return group.Wait()
+}
+
+// running is all that works until ensignd ends.
+type running struct {
+	authority *authority
+	picture   *picture
+	shown     *serverIdentity
+	gate      *edge.Gate
+	enforced  *enforcement
+	followers *followers
+	federated *bundleEndpoint
+	network   grpcServer
+	local     grpcServer
+	listeners listeners
+	health    *http.Server
+	log       *slog.Logger
+}
+
+// tasks end when their context does; if one ends before, all do.
+func (r running) tasks() []func(context.Context) error {
+	return []func(context.Context) error{
+		r.picture.run, r.authority.run, r.shown.run, r.gate.Run, r.federated.run,
+		r.enforced.deny, r.enforced.command, r.enforced.replace, r.enforced.drain,
+		func(ctx context.Context) error { return r.authority.rotate(ctx, r.followers) },
+		func(ctx context.Context) error { return serveGRPC(ctx, r.network, r.listeners.network) },
+		func(ctx context.Context) error { return serveGRPC(ctx, r.local, r.listeners.admin) },
+		func(ctx context.Context) error { return serveHTTP(ctx, r.health, r.listeners.metrics) },
+		func(ctx context.Context) error {
+			return serveLedger(ctx, r.authority.ledger, r.listeners.ledger, r.log)
+		},
+	}
 }
