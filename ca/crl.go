@@ -26,7 +26,7 @@ func (s *Service) Introduced(issuerSerial string) *x509.Certificate {
 // by its serial (lower-case hex). It is valid for [CRLOverlap]
 // longer than the issuer. The number is
 // positive and must grow from one CRL of the issuer to the next. Errors wrap
-// [ErrIssuerKeyGone].
+// [ErrIssuerKeyGone], or [ErrNoCRL].
 func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.RevocationListEntry) ([]byte, error) {
 	now := time.Now()
 	kept, ok := s.keys.find(issuerSerial)
@@ -34,6 +34,10 @@ func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.R
 		return nil, fmt.Errorf("%w: issuer %s", ErrIssuerKeyGone, issuerSerial)
 	}
 	cert := kept.Chain[0]
+	if cert.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		// Signed all the same it would be refused, and every leaf of the issuer with it.
+		return nil, fmt.Errorf("%w: the certificate of imported CA %s lacks the key usage cRLSign: rotate the root, then revoke issuer %s", ErrNoCRL, cert.Subject, issuerSerial)
+	}
 	// Backdated as leaves are: a peer whose clock is behind would take a CRL of
 	// the future for none, and refuse everybody.
 	from := now.UTC().Truncate(time.Second).Add(-Backdate)

@@ -26,8 +26,9 @@ type issuer struct {
 	root   *x509.Certificate   // that cert leads to
 	// anchor is cert alone. That cert leads to root, from now to its last second,
 	// was verified before it came into force (checkLimits), so that a leaf which
-	// leads to cert leads to the root.
-	anchor *x509.CertPool
+	// leads to cert leads to the root. Of an imported issuer, whose names and uses
+	// those above it may limit, it is root, and between is the chain.
+	anchor, between *x509.CertPool
 	// replaceAt is when a new issuer should take over, by the wall clock: the
 	// monotonic one stands still while a machine sleeps.
 	replaceAt time.Time
@@ -79,6 +80,7 @@ func assembleIssuer(kept StoredIssuer, root *x509.Certificate) *issuer {
 	}
 	if kept.Imported {
 		i.replaceAt = cert.NotAfter // nobody can make another
+		i.anchor, i.between = poolOf([]*x509.Certificate{root}), poolOf(kept.Chain)
 	}
 	return i
 }

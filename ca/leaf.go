@@ -51,7 +51,7 @@ func (p *prepared) lint() error {
 	if err != nil {
 		return err
 	}
-	unsigned, err := parseTBS(tbs, noSignature)
+	unsigned, err := parseTBS(tbs, noSignature, algorithmOf(p.issuer.cert))
 	if err != nil {
 		return misissued("encoding", "what is to be signed is not readable: %v", err)
 	}
@@ -70,7 +70,7 @@ func (p *prepared) sign() (*x509.Certificate, error) {
 	if !p.used.CompareAndSwap(false, true) {
 		return nil, misissued("once", "certificate was signed before")
 	}
-	leaf, err := signTBS(p.linted, p.issuer.key)
+	leaf, err := signTBS(p.linted, p.issuer.cert, p.issuer.key)
 	if err != nil {
 		return nil, fmt.Errorf("signing certificate: %w", err)
 	}
@@ -86,9 +86,10 @@ func (p *prepared) validate(leaf *x509.Certificate) error {
 		return err
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots:       p.issuer.anchor,
-		CurrentTime: p.want.now,
-		KeyUsages:   p.want.usages,
+		Roots:         p.issuer.anchor,
+		Intermediates: p.issuer.between,
+		CurrentTime:   p.want.now,
+		KeyUsages:     p.want.usages,
 	})
 	if err != nil {
 		return misissued("chain", "certificate does not lead to a root: %v", err)

@@ -43,9 +43,9 @@ func TestValidateCatches(t *testing.T) {
 	for check, sign := range map[string]func(p *prepared) (*x509.Certificate, error){
 		"as_linted": func(p *prepared) (*x509.Certificate, error) {
 			p.template.SerialNumber = new(big.Int).Add(p.template.SerialNumber, big.NewInt(1))
-			return signTBS(must(toBeSigned(p.template, p.issuer.cert, p.want.key)), p.issuer.key)
+			return signTBS(must(toBeSigned(p.template, p.issuer.cert, p.want.key)), p.issuer.cert, p.issuer.key)
 		},
-		"chain": func(p *prepared) (*x509.Certificate, error) { return signTBS(p.linted, newTestKey(t)) },
+		"chain": func(p *prepared) (*x509.Certificate, error) { return signTBS(p.linted, p.issuer.cert, newTestKey(t)) },
 	} {
 		p := newPrepared(t)
 		if err := p.lint(); err != nil {
@@ -72,7 +72,7 @@ func TestNothingIsSignedBeforeLint(t *testing.T) {
 	if err := p.lint(); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.validate(must(parseTBS(p.linted, noSignature))); err == nil {
+	if err := p.validate(must(parseTBS(p.linted, noSignature, algorithmOf(p.issuer.cert)))); err == nil {
 		t.Error("what is not signed leads to the root")
 	}
 	p = newPrepared(t)

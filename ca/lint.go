@@ -145,7 +145,7 @@ func checkIssuedBy(c *x509.Certificate, want expectation) string {
 		return "issuer name is not the issuer's subject"
 	case len(c.AuthorityKeyId) == 0 || !bytes.Equal(c.AuthorityKeyId, want.issuer.SubjectKeyId):
 		return "authority key ID is not the issuer's"
-	case c.SignatureAlgorithm != x509.ECDSAWithSHA256:
+	case c.SignatureAlgorithm != algorithmOf(want.issuer):
 		return "signature algorithm is not the issuer's"
 	}
 	return ""

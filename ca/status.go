@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"crypto/x509"
+	"fmt"
 	"time"
 )
 
@@ -40,9 +41,24 @@ func (s *Service) Settle(ctx context.Context) error {
 			return err
 		}
 	}
-	s.inHand.Lock() // waits for those who took the issuer before
-	s.inHand.Unlock()
-	return nil
+	return s.drained(ctx)
+}
+
+// drained returns once whoever took an issuer before has its SVID in the ledger, or
+// has none.
+func (s *Service) drained(ctx context.Context) error {
+	none := make(chan struct{})
+	go func() {
+		s.inHand.Lock()
+		defer s.inHand.Unlock()
+		close(none)
+	}()
+	select {
+	case <-none:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the SVIDs that are being issued: %w", ctx.Err())
+	}
 }
 
 // settled says whether the newest issuer signs SVIDs, under the root that signs now.

@@ -23,6 +23,7 @@ type sealedIssuer struct {
 	Key        []byte   `json:"key"`   // PKCS#8
 	Chain      [][]byte `json:"chain"` // DER, the issuer's own first
 	Introduced bool     `json:"introduced"`
+	Imported   bool     `json:"imported,omitempty"`
 }
 
 // SaveIssuer implements [ca.IssuerStore].
@@ -31,7 +32,7 @@ func (s *Store) SaveIssuer(i ca.StoredIssuer) error {
 	if err != nil {
 		return fmt.Errorf("encoding the key of issuer %s: %w", i.Serial(), err)
 	}
-	sealed := sealedIssuer{Key: key, Introduced: i.Introduced}
+	sealed := sealedIssuer{Key: key, Introduced: i.Introduced, Imported: i.Imported}
 	for _, c := range i.Chain {
 		sealed.Chain = append(sealed.Chain, c.Raw)
 	}
@@ -105,7 +106,7 @@ func parseIssuer(text []byte) (i ca.StoredIssuer, err error) {
 	if !ok || !public.Equal(i.Chain[0].PublicKey) {
 		return i, errors.New("key and certificate do not belong together")
 	}
-	i.Key, i.Introduced = signer, sealed.Introduced
+	i.Key, i.Introduced, i.Imported = signer, sealed.Introduced, sealed.Imported
 	return i, nil
 }
 

@@ -66,6 +66,12 @@ func (c *CRLs) enter(ctx context.Context, issuer *x509.Certificate) (*Set, error
 			return nil, fmt.Errorf("keeping its certificate: %w", err)
 		}
 	}
+	if issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
+		// An imported CA: while it lives no CRL is in force, so nobody misses its.
+		err := c.remake(ctx)
+		set, _ := c.Current()
+		return set, err
+	}
 	list, _ := c.cfg.Register.Current()
 	if one := c.work(ctx, list, time.Now()).one(e); one.der == nil {
 		return nil, one.problem

@@ -30,6 +30,9 @@ func (r *root) CertifyIssuer(_ context.Context, request ca.IssuerRequest) ([]*x5
 	if t == nil || !t.IsCA || !t.MaxPathLenZero || len(t.PermittedURIDomains) == 0 {
 		return nil, errors.New("a root signs only CAs of path length 0 and of one trust domain")
 	}
+	if r.chain[0].MaxPathLenZero {
+		return nil, fmt.Errorf("signing %q by %q, of path length 0: %w: run `ensign ca rotate root`", t.Subject, r.chain[0].Subject, ca.ErrSignsNoCA)
+	}
 	template, now := *t, time.Now()
 	for _, c := range r.chain {
 		if !now.Before(c.NotAfter) {

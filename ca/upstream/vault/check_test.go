@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"crypto"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
@@ -153,16 +154,59 @@ func TestChainsThatAreNotOpened(t *testing.T) {
 func TestLivesOfLinks(t *testing.T) {
 	now := time.Now()
 	for name, c := range map[string]struct{ signer, asked, want time.Duration }{
-		"years":                  {RootLife, RootLife, 8760 * time.Hour},
-		"the signer's last days": {48 * time.Hour, 48 * time.Hour, 8760 * time.Hour},
-		"a later root's":         {48 * time.Hour, RootLife, 8760 * time.Hour},
-		"an earlier root's":      {RootLife, 1000 * time.Hour, 720 * time.Hour},
-		"a day":                  {RootLife, 25 * time.Hour, 24 * time.Hour},
-		"hardly any":             {RootLife, time.Minute, time.Hour},
+		"years":                  {RootLife, RootLife, TTL(8760 * time.Hour)},
+		"as rotations ask":       {RootLife, 8760*time.Hour - 2*time.Second, TTL(8760 * time.Hour)},
+		"the signer's last days": {48 * time.Hour, 48 * time.Hour, TTL(8760 * time.Hour)},
+		"a later root's":         {48 * time.Hour, RootLife, TTL(8760 * time.Hour)},
+		"an earlier root's":      {RootLife, 1000 * time.Hour, TTL(720 * time.Hour)},
+		"a day":                  {RootLife, 25 * time.Hour, TTL(24 * time.Hour)},
+		"hardly any":             {RootLife, time.Minute, TTL(time.Hour)},
 	} {
 		r := &root{chain: []*x509.Certificate{{NotAfter: now.Add(c.signer)}}}
 		if got := r.linkLife(now.Add(c.asked), now); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
+}
+
+func TestRequestsThatAreRefused(t *testing.T) {
+	top := under(t, nil, nil)
+	other := under(t, nil, nil)
+	r := &root{place: kept(t), name: "ensign-1", chain: []*x509.Certificate{top.cert}}
+	request := func(key crypto.Signer, of *x509.Certificate) string {
+		return string(catest.CSRFrom(t, key, &x509.CertificateRequest{RawSubject: of.RawSubject}))
+	}
+	good := request(top.key, top.cert)
+	if _, err := r.checkRequest(map[string]any{"csr": good}); err != nil {
+		t.Errorf("a good one: %v", err)
+	}
+	broken := []byte(good)
+	broken[len(broken)-70] ^= 1
+	for name, text := range map[string]any{
+		"none": nil, "a number": 1, "no PEM": "csr", "a certificate": pemOf(top.cert), "not PKCS#10": string(catest.PEM([]byte("x"))),
+		"another key": request(other.key, top.cert), "another name": request(top.key, other.cert), "a broken signature": string(broken),
+	} {
+		if _, err := r.checkRequest(map[string]any{"csr": text}); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzRequest: whatever Vault answers, it is a request of this root, or refused.
+func FuzzRequest(f *testing.F) {
+	top := under(f, nil, nil)
+	r := &root{place: kept(f), name: "ensign-1", chain: []*x509.Certificate{top.cert}}
+	f.Add(string(catest.CSRFrom(f, top.key, &x509.CertificateRequest{RawSubject: top.cert.RawSubject})))
+	f.Add(string(catest.CSR(f, top.key)))
+	f.Add("-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----")
+	f.Fuzz(func(t *testing.T, text string) {
+		der, err := r.checkRequest(map[string]any{"csr": text})
+		if err != nil {
+			return
+		}
+		csr, err := x509.ParseCertificateRequest(der)
+		if err != nil || csr.CheckSignature() != nil || csr.Subject.String() != top.cert.Subject.String() {
+			t.Fatalf("%v", err)
+		}
+	})
 }

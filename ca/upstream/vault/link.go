@@ -9,15 +9,19 @@ import (
 	"time"
 )
 
-// linkLives are how long links may live; deploy/vault pins them.
-var linkLives = []time.Duration{8760 * time.Hour, 720 * time.Hour, 24 * time.Hour, time.Hour}
+// linkLives are how long links may live: a year, 30 days, a day or an hour, each less
+// [maxLeeway] for a Vault whose clock is ahead. The policy in deploy/vault pins them.
+var linkLives = []time.Duration{TTL(8760 * time.Hour), TTL(720 * time.Hour), TTL(24 * time.Hour), TTL(time.Hour)}
+
+// linkMargin is by how much a link ends earlier than asked at least.
+const linkMargin = 2 * time.Minute
 
 // linkLife is the longest of those allowed that does not end after the given time.
 // Vault cuts each at the end of its signer.
 func (r *root) linkLife(notAfter, now time.Time) time.Duration {
 	end := r.chain[0].NotAfter
 	for _, life := range linkLives {
-		if !end.After(notAfter) || !now.Add(life+maxLeeway).After(notAfter) {
+		if !end.After(notAfter) || !now.Add(life+linkMargin).After(notAfter) {
 			return life
 		}
 	}

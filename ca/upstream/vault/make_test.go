@@ -1,8 +1,10 @@
 package vault
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"math/big"
@@ -47,6 +49,7 @@ func linkRequest(t *testing.T, to rotation.Root) ca.IssuerRequest {
 // TestARotationWithinVault: another root, beside the first; a link to it from the
 // first, and one back; issuers under both; with the shipped policies.
 func TestARotationWithinVault(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	first := s.first(t)
 	place := first.place
@@ -84,6 +87,7 @@ func TestARotationWithinVault(t *testing.T) {
 // TestALinkToARootOfAnotherPlace, which Vault does not know, and issuers that call
 // themselves roots get no daily signature.
 func TestALinkToARootOfAnotherPlace(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	first := s.first(t)
 	foreign := under(t, nil, func(c *x509.Certificate) {
@@ -112,6 +116,7 @@ func TestALinkToARootOfAnotherPlace(t *testing.T) {
 // TestMakingIsIdempotent, by one and by several at once, and a Vault that was empty
 // will do.
 func TestMakingIsIdempotent(t *testing.T) {
+	t.Parallel()
 	s := newSet(t, "ISSUER=")
 	s.cfg.Issuer = ""
 	var group sync.WaitGroup
@@ -136,6 +141,7 @@ func TestMakingIsIdempotent(t *testing.T) {
 }
 
 func TestRootsThatAreNotMade(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	for _, name := range []string{"", "default", "ensign-", "other-1", "ensign-A", "ensign-a/../x", "ensign-" + strings.Repeat("a", 34)} {
 		if _, err := s.place(t).Make(t.Context(), name); err == nil {
@@ -181,14 +187,22 @@ func rotationTroubles(t *testing.T, s *set, p *proxy) []badDay {
 				data["certificate"], data["ca_chain"] = pemOf(stranger.cert), []any{pemOf(stranger.cert)}
 			}))
 		}, nil, nil},
-		{"a request for another key", func() {
-			p.set(changed(t, func(data map[string]any) {
-				if _, ok := data["csr"]; ok {
-					data["csr"] = string(catest.CSR(t, stranger.key))
-				}
-			}))
+		{"a request for another key", func() { p.set(requested(t, "Ensign root ensign-1", stranger.key)) }, nil, nil},
+		{"a request of no certificate", func() {
+			p.set(changed(t, func(data map[string]any) { delete(data, "csr") }))
 		}, nil, nil},
 	}
+}
+
+// requested answers with another signing request than Vault's.
+func requested(t *testing.T, name string, key crypto.Signer) trouble {
+	subject := pkix.Name{Organization: []string{catest.TrustDomain.Name()}, CommonName: name}
+	csr := string(catest.CSRFrom(t, key, &x509.CertificateRequest{Subject: subject}))
+	return changed(t, func(data map[string]any) {
+		if _, ok := data["csr"]; ok {
+			data["csr"] = csr
+		}
+	})
 }
 
 // after lets some requests with a body pass before trouble begins.
@@ -221,6 +235,7 @@ func (d discard) WriteHeader(int)             {}
 // TestRotationsOutliveVaultsTroubles: each try fails soon and says why, and the next
 // one, when Vault is well again, finds or makes the one root of that name.
 func TestRotationsOutliveVaultsTroubles(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	p := newProxy(t, s.vault)
 	s.cfg.Address, s.cfg.CAFile, s.cfg.Timeout = p.address, "", 3*time.Second
@@ -263,6 +278,7 @@ func TestRotationsOutliveVaultsTroubles(t *testing.T) {
 // TestAVaultThatDiesWhileItMakesARoot, at any moment: what it left half-made is no
 // hindrance.
 func TestAVaultThatDiesWhileItMakesARoot(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	place := s.place(t)
 	made(t, place, "ensign-warm")
@@ -290,6 +306,7 @@ func TestAVaultThatDiesWhileItMakesARoot(t *testing.T) {
 // TestAnOutsideRootAboveVault: workloads trust it, chains go up to it, and the next one
 // is a person's to make, who is told how; then the rotation goes on.
 func TestAnOutsideRootAboveVault(t *testing.T) {
+	t.Parallel()
 	s := newSet(t, "ISSUER=")
 	s.vault.Write(t, "sys/mounts/outside", map[string]any{"type": "pki", "config": map[string]any{"max_lease_ttl": "87600h"}})
 	s.vault.Write(t, "outside/root/generate/internal", map[string]any{"common_name": "Outside root", "issuer_name": "one", "key_type": "ec", "ttl": "80000h",
@@ -356,6 +373,7 @@ func (s *set) outside(t *testing.T, name, signer string, whole bool) {
 
 // TestARotationCredentialIsReadWhenItIsNeeded: it may come with the hour of the rotation.
 func TestARotationCredentialIsReadWhenItIsNeeded(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	file := filepath.Join(t.TempDir(), "later")
 	s.cfg.RotationAuth = TokenFile(file)

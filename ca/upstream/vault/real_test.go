@@ -102,6 +102,7 @@ func issue(t *testing.T, service *ca.Service) []*x509.Certificate {
 }
 
 func TestSVIDsUnderVaultsRoot(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	s.cfg.Metrics = prometheus.NewRegistry()
 	first := s.first(t)
@@ -121,11 +122,8 @@ func TestSVIDsUnderVaultsRoot(t *testing.T) {
 	if roots := s.ledger.Entries(ca.KindRoot); len(roots) != 1 || roots[0].Certificate != ca.Fingerprint(top) {
 		t.Errorf("ledger holds %d roots", len(roots))
 	}
-	if err := service.Replace(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if next := issue(t, service); next[1].Equal(issuer) {
-		t.Error("the issuer was not replaced")
+	if next := issue(t, s.service(t, first)); next[1].Equal(issuer) {
+		t.Error("two services have one issuer")
 	}
 	metrics := first.place.daily.metrics
 	// Chain, lookup, two issuers.
@@ -145,6 +143,7 @@ func TestSVIDsUnderVaultsRoot(t *testing.T) {
 
 // TestTheFirstRootIsRecordedOnce, whenever the process died, and no other instead.
 func TestTheFirstRootIsRecordedOnce(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	s.ledger.Fail(errors.New("disk full"))
 	if _, _, err := s.place(t).First(t.Context()); !errors.Is(err, ca.ErrLedger) {
@@ -180,6 +179,7 @@ func (s *set) generate(t *testing.T, name string) {
 
 // TestARestartNeedsNoVault: what was recorded of a root opens it.
 func TestARestartNeedsNoVault(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	chain := s.first(t).Chain()
 	s.vault.Kill(t)
@@ -203,13 +203,14 @@ func TestARestartNeedsNoVault(t *testing.T) {
 // TestAnotherRootUnderTheNameIsRefused: what Vault has by that name later changes
 // nothing here.
 func TestAnotherRootUnderTheNameIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newSet(t)
 	first := s.first(t)
 	service := s.service(t, first)
 	s.generate(t, "ensign-2")
 	s.vault.Write(t, "ensign/issuer/ensign-1", map[string]any{"issuer_name": "was-1"})
 	s.vault.Write(t, "ensign/issuer/ensign-2", map[string]any{"issuer_name": "ensign-1"})
-	if err := service.Replace(t.Context()); !errors.Is(err, ErrOtherRoot) {
+	if _, err := first.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrOtherRoot) {
 		t.Errorf("got %v", err)
 	}
 	if _, err := first.Request(t.Context()); !errors.Is(err, ErrOtherRoot) {
