@@ -72,7 +72,7 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
     "max_path_length"       = ["0"]
     "permitted_uri_domains" = ["@TRUST_DOMAIN@"]
     "not_before_duration"   = ["600s"]
-    "ttl"                   = ["31536000s", "2592000s", "86400s", "3600s"]
+    "ttl"                   = ["31535700s", "2591700s", "86100s", "3300s"]
   }
   # See daily.hcl.
   denied_parameters = {
