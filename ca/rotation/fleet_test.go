@@ -189,7 +189,7 @@ func (f *fleet) check(v verb, passed []string) {
 	defer f.mu.Unlock()
 	trust, _ := f.process.Trust()
 	for _, p := range f.pods {
-		if p.gone || slices.Contains(passed, p.Name) {
+		if p.gone || slices.Contains(passed, p.Name) || !p.until().After(time.Now()) {
 			continue
 		}
 		root := ""

@@ -3,7 +3,6 @@ package rotation
 import (
 	"crypto/x509"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
@@ -67,7 +66,6 @@ func (s *state) apply(r record) error {
 		return s.distribute(r)
 	case r.verb == activate && run.step == Distributing:
 		run.enter(Activating, r.time)
-		s.unlink(run.to.fingerprint) // it signs again: nobody is led away from it
 	case r.verb == retire && run.step == Activating:
 		run.enter(Retiring, r.time)
 	case r.verb == finish && run.step == Retiring:
@@ -108,10 +106,7 @@ func (s *state) begin(r record) error {
 	}
 	run.enter(Preparing, r.time)
 	s.run = run
-	if run.options.Compromised {
-		from.compromised = true
-		s.links = slices.DeleteFunc(s.links, func(l link) bool { return l.from == from.fingerprint || l.to == from.fingerprint })
-	}
+	from.compromised = from.compromised || run.options.Compromised
 	return nil
 }
 
@@ -142,7 +137,6 @@ func (s *state) rollback(r record) error {
 		run.enter(Done, r.time)
 		return nil
 	}
-	s.unlink(run.from.fingerprint)
 	run.from, run.to = run.to, run.from
 	run.enter(map[Step]Step{Distributing: Retiring, Activating: Activating, Retiring: Distributing}[run.step], r.time)
 	return s.link(run.from, run.to, r.Link)
@@ -152,10 +146,8 @@ func (r *run) enter(step Step, at time.Time) {
 	r.step, r.since, r.resumed, r.skipped = step, at, at, map[string]time.Time{}
 }
 
-// link takes the way from one root to the next in the place of any earlier one. Since
-// each leads on in time, and none away from the root that signs, a walk always ends.
+// link takes the way from one root to another; no DER: there is none.
 func (s *state) link(from, to *anchor, der []byte) error {
-	s.unlink(from.fingerprint)
 	if len(der) == 0 {
 		return nil
 	}
@@ -166,10 +158,6 @@ func (s *state) link(from, to *anchor, der []byte) error {
 	if err := checkLink(cert, from, to); err != nil {
 		return err
 	}
-	s.links = append(s.links, link{from.fingerprint, to.fingerprint, cert})
+	s.links = append(s.links, link{from, to, cert})
 	return nil
-}
-
-func (s *state) unlink(from string) {
-	s.links = slices.DeleteFunc(s.links, func(l link) bool { return l.from == from })
 }

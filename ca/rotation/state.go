@@ -21,7 +21,7 @@ type state struct {
 	// revision is the index, plus one, of the last entry that counts.
 	revision uint64
 	roots    []*anchor // oldest first
-	links    []link    // oldest first, at most one from each root
+	links    []link    // all, oldest first
 	run      *run      // the rotation that runs, or the last; nil: there never was one
 	// sequence is that of what is trusted, earlier the one before it.
 	sequence, earlier uint64
@@ -46,7 +46,7 @@ type run struct {
 
 // link is a certificate for the key of root to, signed by root from.
 type link struct {
-	from, to string
+	from, to *anchor
 	cert     *x509.Certificate
 }
 
@@ -112,19 +112,19 @@ func (s *state) trustKey() string {
 		text.WriteString(a.fingerprint)
 	}
 	fmt.Fprintf(&text, " %s %s", signing.fingerprint, s.renewWithin())
-	for _, l := range s.links {
-		text.WriteString(ca.Fingerprint(l.cert))
-	}
 	return text.String()
 }
 
 // trust is what everybody is to be told. Until an issuer of the new root signs, SVIDs
-// are to lead to the old one: so nobody gets another one of it in vain.
-func (s *state) trust(settled bool, now time.Time) (*Trust, error) {
+// are to lead where they were told to before, as far as this process knows: so nobody
+// gets another one of the old root in vain.
+func (s *state) trust(settled bool, before *Trust, now time.Time) (*Trust, error) {
 	trusted, signing := s.stand()
 	t := &Trust{Sequence: s.sequence, Root: signing.fingerprint, RenewWithin: s.renewWithin()}
 	if r := s.running(); r != nil && r.step == Activating && !settled {
-		t.Root, t.RenewWithin, t.Sequence = r.from.fingerprint, lateWithin, s.earlier
+		if t.Root, t.RenewWithin, t.Sequence = r.from.fingerprint, lateWithin, s.earlier; before != nil {
+			t.Root, t.RenewWithin, t.Sequence = before.Root, before.RenewWithin, before.Sequence
+		}
 	}
 	var roots []*x509.Certificate
 	for _, a := range trusted {
@@ -134,12 +134,32 @@ func (s *state) trust(settled bool, now time.Time) (*Trust, error) {
 	if t.Bundle, err = ca.NewBundle(roots...); err != nil {
 		return nil, fmt.Errorf("bundling the roots: %w", err)
 	}
-	for _, l := range s.links {
-		if now.Before(l.cert.NotAfter) {
-			t.Links = append(t.Links, l.cert)
-		}
+	for _, l := range s.ways(now) {
+		t.Links = append(t.Links, l.cert)
 	}
 	return t, nil
+}
+
+// ways are the links by which those who know an earlier root find the one that signs:
+// at most one from each root, and none from that one, so that every walk ends there.
+// Oldest first.
+func (s *state) ways(now time.Time) []link {
+	lead := map[*anchor]bool{s.signing(): true}
+	var found []int
+	for more := true; more; {
+		more = false
+		for n, l := range slices.Backward(s.links) {
+			if lead[l.to] && !lead[l.from] && !l.from.compromised && !l.to.compromised && now.Before(l.cert.NotAfter) {
+				lead[l.from], found, more = true, append(found, n), true
+			}
+		}
+	}
+	slices.Sort(found)
+	var ways []link
+	for _, n := range found {
+		ways = append(ways, s.links[n])
+	}
+	return ways
 }
 
 // same says whether two are one and the same word.

@@ -222,7 +222,11 @@ func (p *fakePlace) Open(_ context.Context, name string, chain []*x509.Certifica
 	return r, nil
 }
 
-func (p *fakePlace) Healthy() error { return p.w.sick[p.name] }
+func (p *fakePlace) Healthy() error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.w.sick[p.name]
+}
 
 // first makes the root of the mesh as a real place does: recorded before it returns.
 func (w *world) first(ctx context.Context) (string, Root, error) {

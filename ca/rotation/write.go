@@ -127,7 +127,12 @@ func (m *Manager) publish(ctx context.Context) error {
 		return err
 	}
 	now := time.Now()
-	trust, err := s.trust(settled, now)
+	old := m.view.Load()
+	var before *Trust
+	if old != nil {
+		before = old.trust
+	}
+	trust, err := s.trust(settled, before, now)
 	if err != nil {
 		return err
 	}
@@ -135,8 +140,7 @@ func (m *Manager) publish(ctx context.Context) error {
 		return fmt.Errorf("writing the roots for people and agents: %w", err)
 	}
 	next := &view{state: s, anchor: a, signer: signer, trust: trust, told: now, changed: make(chan struct{}), parents: s.parents()}
-	old := m.view.Load()
-	same := old != nil && old.trust.same(trust)
+	same := before.same(trust)
 	if same {
 		next.trust, next.told, next.changed = old.trust, old.told, old.changed
 	}
