@@ -86,9 +86,10 @@ func rotationStatus(err error) error {
 	return status.Error(codes.Unavailable, err.Error())
 }
 
-// policies are those for laggards, as they are stored.
+// policies are those for laggards, as they are stored; package rotation chooses where
+// a person did not.
 var policies = map[ensignv1.Laggards_Policy]rotation.Policy{
-	ensignv1.Laggards_POLICY_UNSPECIFIED: rotation.Wait,
+	ensignv1.Laggards_POLICY_UNSPECIFIED: "",
 	ensignv1.Laggards_WAIT:               rotation.Wait,
 	ensignv1.Laggards_SKIP_OFFLINE:       rotation.SkipOffline,
 	ensignv1.Laggards_ABORT:              rotation.Abort,

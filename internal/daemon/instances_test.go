@@ -186,7 +186,7 @@ func TestWhoHoldsWhat(t *testing.T) {
 			f.svid("web", "web-9", "1f", "", "i1")
 			f.agents = agent("web-9", "u-web-9")
 		}, []string{"shop/web-9#u-web-9: 1f@r1 connected"}},
-		"its pod runs as somebody else": {func(f *flock) { f.svid("till", "web-1", "1f", "", "i1") }, []string{"shop/web-1#u-web-1: 1f@r1 gone"}},
+		"its pod runs as somebody else":  {func(f *flock) { f.svid("till", "web-1", "1f", "", "i1") }, []string{"shop/web-1#u-web-1: 1f@r1 gone"}},
 		"of an issuer that nobody knows": {func(f *flock) { f.svid("web", "web-1", "1f", "", "i9") }, []string{"shop/web-1: 1f@"}},
 		"cut off": {func(f *flock) {
 			f.svid("web", "web-1", "1f", "", "i1")
