@@ -19,6 +19,9 @@ import (
 const fleetProcess = "ENSIGN_BENCH_FLEET"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(ensigndProcess) != "" {
+		os.Exit(runEnsignd())
+	}
 	if os.Getenv(fleetProcess) == "" {
 		os.Exit(m.Run())
 	}

@@ -19,7 +19,7 @@ const envoys = 20
 // thief's connections in use (HTTP/1.1, HTTP/2, TCP, new ones), and until the
 // command says that everybody obeys, with 20 real Envoys. Use -benchtime 20x.
 func BenchmarkRevoke(b *testing.B) {
-	l := robbedFleet(b)
+	l := envoyFleet(b)
 	var last, returned []time.Duration
 	for n := 0; b.Loop(); n++ {
 		victim := l.Pod(fmt.Sprintf("victim-%d", n%(envoys-2)))
@@ -51,8 +51,8 @@ func BenchmarkRevoke(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// robbedFleet is a mesh of 20 sidecars and a machine outside.
-func robbedFleet(b *testing.B) *lab.Lab {
+// envoyFleet is a mesh of 20 sidecars and a machine outside.
+func envoyFleet(b *testing.B) *lab.Lab {
 	b.Helper()
 	need.Root(b)
 	l, err := lab.Open(b.Context(), lab.Config{Bin: need.Programs(b, "ensignd", "ensign-agent", "ensign", "bookshop"), Envoy: need.Envoy(b)})
