@@ -26,7 +26,6 @@ import (
 	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/ca/revocation"
 	"github.com/ensign-mesh/ensign/ca/server"
-	"github.com/ensign-mesh/ensign/ca/upstream"
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/identity/clientcert"
 	"github.com/ensign-mesh/ensign/identity/satoken"
@@ -94,7 +93,7 @@ func newFleet(b *testing.B) *fleet {
 	keys := must(keystore.Open(filepath.Join(dir, "keys"), keystore.NewKEK()))
 	held := must(ledger.Open(b.Context(), ledger.Config{Path: filepath.Join(dir, "ledger.db"), Origin: "bench", Keys: keys, Registerer: prometheus.NewRegistry()}))
 	b.Cleanup(func() { held.Close() })
-	root := must(upstream.OpenBuiltin(b.Context(), upstream.Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: held}))
+	root := catest.NewUpstream(b, 365*24*time.Hour)
 	register := must(revocation.Open(b.Context(), revocation.Config{TrustDomain: catest.TrustDomain, Ledger: held, TokenLife: satoken.MaxTTL}))
 	f.service = must(ca.New(b.Context(), ca.Config{
 		TrustDomain: catest.TrustDomain, Profile: must(ca.NewProfile(ca.ProfileConfig{})), Upstream: root, Ledger: held,

@@ -20,6 +20,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/internal/catest"
 	"github.com/ensign-mesh/ensign/ca/keystore"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
 // place is a data folder with all that a root needs.
@@ -39,13 +40,24 @@ func newPlace(t *testing.T) place {
 	return place{Config: Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: ledger}, ledger: ledger}
 }
 
-func (p place) open(t *testing.T) *Alone {
+// open is the first root's certificate.
+func (p place) open(t *testing.T) *x509.Certificate {
 	t.Helper()
-	b, err := OpenBuiltin(t.Context(), p.Config)
+	root, err := p.first(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	return root.Chain()[0]
+}
+
+func (p place) first(t *testing.T) (rotation.Root, error) {
+	t.Helper()
+	b, err := NewBuiltin(p.Config)
+	if err != nil {
+		return nil, err
+	}
+	_, root, err := b.First(t.Context())
+	return root, err
 }
 
 func (p place) has(name string) bool {
@@ -57,24 +69,20 @@ func TestRootIsMadeOnceAndKept(t *testing.T) {
 	p := newPlace(t)
 	first := p.open(t)
 	for range 3 {
-		if again := p.open(t); !again.Signing().Equal(first.Signing()) {
+		if again := p.open(t); !again.Equal(first) {
 			t.Fatal("a later start made another root")
 		}
 	}
 	if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 {
 		t.Errorf("ledger holds %d roots", n)
 	}
-	text, err := os.ReadFile(filepath.Join(p.Dir, "bundle.pem"))
-	if err != nil || string(text) != first.bundle.PEM() {
-		t.Errorf("bundle.pem is not the root: %v", err)
-	}
-	if years := time.Until(first.Signing().NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
+	if years := time.Until(first.NotAfter).Hours() / 24 / 365; years < 9.9 || years > 10.1 {
 		t.Errorf("root lives for %.1f years", years)
 	}
-	if !first.Signing().IsCA || first.Signing().MaxPathLen != 1 || first.Signing().KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
-		t.Errorf("root is no CA of issuers: %+v", first.Signing())
+	if !first.IsCA || first.MaxPathLen != 1 || first.KeyUsage != x509.KeyUsageCertSign|x509.KeyUsageCRLSign {
+		t.Errorf("root is no CA of issuers: %+v", first)
 	}
-	if other := newPlace(t).open(t); other.Signing().Subject.String() == first.Signing().Subject.String() {
+	if other := newPlace(t).open(t); other.Subject.String() == first.Subject.String() {
 		t.Error("two roots share one name")
 	}
 }
@@ -92,11 +100,11 @@ func TestCrashAtEveryStep(t *testing.T) {
 		},
 		"before the ledger has it": func(t *testing.T, p *place) *x509.Certificate {
 			p.ledger.Fail(dead)
-			if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, dead) || !errors.Is(err, ca.ErrLedger) {
+			if _, err := p.first(t); !errors.Is(err, dead) || !errors.Is(err, ca.ErrLedger) {
 				t.Fatalf("an unrecorded root came into force: %v", err)
 			}
 			p.ledger.Fail(nil)
-			if p.has("root.pem") || p.has("bundle.pem") || !p.has("root.pem.pending") {
+			if p.has("root.pem") || !p.has("root.pem.pending") {
 				t.Fatal("an unrecorded root is trusted")
 			}
 			cert, err := readCertificate(p.pending())
@@ -106,17 +114,8 @@ func TestCrashAtEveryStep(t *testing.T) {
 			return cert
 		},
 		"before its final name": func(t *testing.T, p *place) *x509.Certificate {
-			cert := p.open(t).Signing()
-			for _, err := range []error{os.Rename(p.file(), p.pending()), os.Remove(filepath.Join(p.Dir, "bundle.pem"))} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			return cert
-		},
-		"before bundle.pem": func(t *testing.T, p *place) *x509.Certificate {
-			cert := p.open(t).Signing()
-			if err := os.Remove(filepath.Join(p.Dir, "bundle.pem")); err != nil {
+			cert := p.open(t)
+			if err := os.Rename(p.file(), p.pending()); err != nil {
 				t.Fatal(err)
 			}
 			return cert
@@ -126,14 +125,14 @@ func TestCrashAtEveryStep(t *testing.T) {
 			p := newPlace(t)
 			before := crash(t, &p)
 			after := p.open(t)
-			if before != nil && !before.Equal(after.Signing()) {
+			if before != nil && !before.Equal(after) {
 				t.Error("the half-made root was replaced by a second one")
 			}
-			if !p.has("root.pem") || !p.has("bundle.pem") || p.has("root.pem.pending") {
+			if !p.has("root.pem") || p.has("root.pem.pending") {
 				t.Error("the root is still half-made")
 			}
 			for _, e := range p.ledger.Entries(ca.KindRoot) {
-				if e.Serial != after.Signing().SerialNumber.Text(16) {
+				if e.Serial != after.SerialNumber.Text(16) {
 					t.Errorf("ledger holds another root: %+v", e)
 				}
 			}
@@ -171,7 +170,7 @@ func TestBrokenDataFoldersAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newOpened(t)
 			c.spoil(t, &p)
-			if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || !strings.Contains(err.Error(), c.says) {
+			if _, err := p.first(t); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("got %v, want %q in it", err, c.says)
 			}
 			if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 {
@@ -214,12 +213,17 @@ func TestRootAndLedgerTellOneStory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newPlace(t)
 			before := p.open(t)
+			bundle, err := ca.NewBundle(before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			overwrite(t, p.bundleFile(), bundle.PEM()) // as the manager does
 			c.spoil(t, &p)
-			if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "restore") {
+			if _, err := p.first(t); !errors.Is(err, c.want) || !strings.Contains(err.Error(), "restore") {
 				t.Fatalf("got %v, want %v and the way out", err, c.want)
 			}
 			c.mend(t, &p)
-			if after := p.open(t); !after.Signing().Equal(before.Signing()) {
+			if after := p.open(t); !after.Equal(before) {
 				t.Error("mending changed the root")
 			}
 		})
@@ -233,7 +237,7 @@ func TestANewMeshInAnOldFolder(t *testing.T) {
 	remove(t, p.Dir, "keys/root.key")
 	remove(t, p.Dir, "root.pem")
 	p.ledger.Fail(errors.New("the process died here"))
-	if _, err := OpenBuiltin(t.Context(), p.Config); !errors.Is(err, ca.ErrLedger) {
+	if _, err := p.first(t); !errors.Is(err, ca.ErrLedger) {
 		t.Fatal(err)
 	}
 	p.ledger.Fail(nil)
@@ -267,18 +271,8 @@ func overwrite(t *testing.T, path, text string) {
 func TestDamagedPendingRootIsNotReplaced(t *testing.T) {
 	p := newPlace(t)
 	overwrite(t, p.pending(), "half")
-	if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.first(t); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestBundleFileIsMended(t *testing.T) {
-	p := newOpened(t)
-	path := filepath.Join(p.Dir, "bundle.pem")
-	overwrite(t, path, "something else")
-	b := p.open(t)
-	if text, err := os.ReadFile(path); err != nil || string(text) != b.bundle.PEM() {
-		t.Errorf("bundle.pem was left wrong: %v", err)
 	}
 }
 
@@ -289,7 +283,7 @@ func TestIssuersOfTheBuiltinRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := ca.New(t.Context(), ca.Config{TrustDomain: p.TrustDomain, Profile: profile, Upstream: p.open(t), Ledger: p.ledger})
+	service, err := ca.New(t.Context(), ca.Config{TrustDomain: p.TrustDomain, Profile: profile, Upstream: p.manager(t), Ledger: p.ledger})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +299,10 @@ func TestIssuersOfTheBuiltinRoot(t *testing.T) {
 }
 
 func TestRootSignsLimitedIssuersOnly(t *testing.T) {
-	b := newPlace(t).open(t)
+	b, err := newPlace(t).first(t)
+	if err != nil {
+		t.Fatal(err)
+	}
 	limited := x509.Certificate{IsCA: true, MaxPathLenZero: true, PermittedURIDomains: []string{"cluster.local"}}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -329,17 +326,12 @@ func TestRootSignsLimitedIssuersOnly(t *testing.T) {
 	}
 }
 
-func TestExpiredRootSignsNothing(t *testing.T) {
+func TestAnExpiredFirstRootIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlace(t)
-		b := p.open(t)
-		time.Sleep(time.Until(b.Signing().NotAfter))
-		template := &x509.Certificate{IsCA: true, MaxPathLenZero: true, PermittedURIDomains: []string{"cluster.local"}}
-		if _, err := b.CertifyIssuer(t.Context(), ca.IssuerRequest{Template: template, PublicKey: catest.NewKey(t).Public()}); err == nil {
-			t.Error("an expired root signed an issuer")
-		}
-		if _, err := OpenBuiltin(t.Context(), p.Config); err == nil || !strings.Contains(err.Error(), "expired") {
-			t.Errorf("an expired root was opened: %v", err)
+		time.Sleep(time.Until(p.open(t).NotAfter))
+		if _, err := p.first(t); err == nil || !strings.Contains(err.Error(), "expired") {
+			t.Errorf("an expired root was adopted: %v", err)
 		}
 	})
 }

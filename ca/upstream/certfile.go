@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/ensign-mesh/ensign/ca"
-	"github.com/ensign-mesh/ensign/ca/internal/durable"
 )
 
 // readCertificate reads the one CA certificate of a file.
@@ -24,12 +23,4 @@ func readCertificate(path string) (*x509.Certificate, error) {
 		return nil, fmt.Errorf("%s holds %d certificates, not the one root: restore it from a backup", path, len(roots))
 	}
 	return roots[0], nil
-}
-
-// writeBundle leaves a file that is right already alone.
-func writeBundle(path string, bundle ca.Bundle) error {
-	if old, err := os.ReadFile(path); err == nil && string(old) == bundle.PEM() {
-		return nil
-	}
-	return durable.WriteFile(path, []byte(bundle.PEM()), 0o644)
 }

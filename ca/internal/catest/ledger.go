@@ -45,6 +45,19 @@ func (l *Ledger) LiveIssuers(_ context.Context, now time.Time) ([]ca.Recorded, e
 	return found, nil
 }
 
+// Rotations are the entries about roots, as ca/rotation asks for them.
+func (l *Ledger) Rotations(context.Context) ([]ca.Recorded, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var found []ca.Recorded
+	for n, e := range l.entries {
+		if e.Kind == ca.KindRotation {
+			found = append(found, ca.Recorded{Index: uint64(n), Entry: e})
+		}
+	}
+	return found, nil
+}
+
 // Wipe forgets every entry.
 func (l *Ledger) Wipe() {
 	l.mu.Lock()
