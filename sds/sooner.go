@@ -43,12 +43,11 @@ func (s *Source) hurry() {
 // rest waits until the SVID is to be renewed: at half of its life, or, hurried, for a
 // reason to do so sooner. One that the last renewal should have mended is heard after
 // a pause that grows with the hurried ones so far: where a renewal mends nothing,
-// each would be a certificate for nothing.
-func (s *Source) rest(ctx context.Context, svid *SVID, hurries int) (hurried bool, err error) {
+// each would be a certificate for nothing. It answers the reason; "" for its age.
+func (s *Source) rest(ctx context.Context, svid *SVID, hurries int) (reason string, err error) {
 	byAge := svid.Received.Add(renewAfter(svid.Received, svid.Expires(), rand.Float64()))
 	patient := svid.Received.Add(refusedAfter(hurries, rand.Float64()))
 	s.config.Logger.InfoContext(ctx, "svid obtained", "svid", svid, "renew_at", byAge)
-	reason := ""
 	err = s.await(ctx, func() (due time.Time) {
 		due, reason = s.due(svid, patient)
 		if !due.Before(byAge) {
@@ -59,10 +58,27 @@ func (s *Source) rest(ctx context.Context, svid *SVID, hurries int) (hurried boo
 	if err == nil && reason != "" {
 		s.config.Logger.InfoContext(ctx, "svid is renewed before its time", "svid", svid, "reason", reason)
 	}
-	return reason != "" && reason != reasonAsked, err
+	return reason, err
 }
 
-const reasonAsked = "somebody asked for it"
+// The reasons to renew an SVID before its time.
+const (
+	reasonAsked   = "somebody asked for it"
+	reasonRefused = "the control plane refuses it"
+	reasonStray   = "it leads to none of the roots in force"
+	reasonRoot    = "it does not lead to the root of the mesh"
+)
+
+// mended says whether the reason for which an SVID was asked for is gone with it: then
+// one rotation that follows another finds the agent as patient as the first did. Of a
+// refusal nobody knows before the control plane sees the SVID.
+func (s *Source) mended(reason string, svid *SVID) bool {
+	if reason != reasonStray && reason != reasonRoot {
+		return false
+	}
+	_, still := s.due(svid, time.Time{})
+	return still != reasonStray && still != reasonRoot
+}
 
 // due is the soonest of the reasons to renew an SVID before its time, of which all
 // but a person's word have patience.
@@ -75,11 +91,11 @@ func (s *Source) due(svid *SVID, patient time.Time) (due time.Time, reason strin
 	due = never
 	switch {
 	case refused:
-		due, reason = patient, "the control plane refuses it"
+		due, reason = patient, reasonRefused
 	case stray:
-		due, reason = patient, "it leads to none of the roots in force"
+		due, reason = patient, reasonStray
 	case wish.root != nil && !svid.under(wish.leads()):
-		if due, reason = wish.due(), "it does not lead to the root of the mesh"; due.Before(patient) {
+		if due, reason = wish.due(), reasonRoot; due.Before(patient) {
 			due = patient
 		}
 	}

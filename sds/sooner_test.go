@@ -181,3 +181,27 @@ func TestRenewIsAtOnceAndNotMoreThanEvery5s(t *testing.T) {
 		}
 	})
 }
+
+// One rotation after another: each renewal mends what it was for, so none makes the
+// next one wait longer.
+func TestRotationsThatFollowOneAnotherFindNoLessPatience(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, 24*time.Hour, func(t *testing.T, source *sds.Source) {
+		from := s.authority
+		for n := range uint64(8) {
+			next := sdstest.New(t)
+			trust := pushed(7+n, from, next)
+			trust.RenewWithin = time.Second
+			time.Sleep(5 * time.Second)
+			s.answers(next, from, next)
+			if err := source.Follow(trust); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(3 * time.Second)
+			if got := len(s.attempts()); got != int(n)+2 {
+				t.Fatalf("%d attempts after %d rotations", got, n+1)
+			}
+			from = next
+		}
+	})
+}

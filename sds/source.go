@@ -79,7 +79,7 @@ func NewSource(config SourceConfig) *Source {
 // attempt at a time, until ctx ends. A failed attempt is repeated after a growing,
 // random pause of at most 30 s; the SVID in use stays meanwhile. The error is ctx's.
 func (s *Source) Run(ctx context.Context) error {
-	failures, hurries := 0, 0
+	failures, hurries, reason := 0, 0, ""
 	for ctx.Err() == nil {
 		svid, err := s.renew(ctx)
 		s.config.Metrics.attempt(err)
@@ -94,12 +94,14 @@ func (s *Source) Run(ctx context.Context) error {
 			continue
 		}
 		failures = 0
-		hurried, err := s.rest(ctx, svid, hurries)
-		if err != nil {
+		if s.mended(reason, svid) {
+			hurries = 0
+		}
+		if reason, err = s.rest(ctx, svid, hurries); err != nil {
 			return err
 		}
 		// One that was good for a while does not count with those before it.
-		if hurries++; !hurried || time.Since(svid.Received) > 2*refusedCap {
+		if hurries++; reason == "" || reason == reasonAsked || time.Since(svid.Received) > 2*refusedCap {
 			hurries = 0
 		}
 	}

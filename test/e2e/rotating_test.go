@@ -232,9 +232,12 @@ func trustedBy(ctx context.Context, p *lab.Pod) ([]string, error) {
 }
 
 // underLoad runs requests over fresh and kept connections, 200 a second, while act
-// runs, and wants an honest zero.
+// runs, and wants an honest zero. Envoys keep their connections to each other too, but
+// for those to the catalog: each request there is a handshake.
 func underLoad(t *testing.T, l *lab.Lab, act func(), excused ...string) {
 	t.Helper()
+	apply(t, l, handshakes)
+	inForce(t, l)
 	holds(t, l, probe{from: "reader", url: lab.BookURL, want: 200})
 	zero, err := l.Zero(t.Context())
 	if err != nil {
@@ -256,6 +259,13 @@ func underLoad(t *testing.T, l *lab.Lab, act func(), excused ...string) {
 	time.Sleep(time.Second)
 	stop()
 	noneFailed(t, l, zero, []load.Report{<-reports, <-reports}, excused...)
+	after, err := l.Zero(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := after.Since(zero)["catalog"]["ssl.handshake"]; n < 100 {
+		t.Errorf("%d handshakes with the catalog: this test does not test what it says", n)
+	}
 	ledgerHolds(t, l)
 }
 
