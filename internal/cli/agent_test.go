@@ -17,8 +17,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	istioca "istio.io/api/security/v1alpha1"
 
+	"github.com/ensign-mesh/ensign/ca"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
 
@@ -29,7 +31,7 @@ var denials = []string{"rbac/http/revoked", "rbac/tcp/revoked"}
 
 // agent connects as the agent of pod NS/NAME does, with the token in a file: it gets
 // an SVID, whose serial is $SERIAL from then on, and follows whatever it is told of
-// who is cut off, it and the Envoy beside it; a stubborn one does not:
+// who is cut off and what to trust, it and the Envoy beside it; a stubborn one does not:
 //
 //	agent shop/web-1 token data/bundle.pem [stubborn]
 //
@@ -60,9 +62,13 @@ func agent(ts *testscript.TestScript, neg bool, args []string) {
 	go deny(ads, obedient)
 	reports, err := ensignv1.NewAgentServiceClient(conn).Connect(ctx)
 	ts.Check(err)
-	ts.Check(reports.Send(report(&ensignv1.Report{NodeId: node, Sequence: 1, Acknowledged: &ensignv1.SecretState{Serial: serial}})))
+	p := &follower{
+		ctx: ctx, conn: conn, stream: reports, obedient: obedient,
+		last: &ensignv1.Report{NodeId: node, Acknowledged: &ensignv1.SecretState{Serial: serial}},
+	}
+	ts.Check(p.report())
 	followed := make(chan struct{})
-	go follow(reports, node, serial, obedient, followed)
+	go p.follow(followed)
 	select {
 	case <-followed:
 	case <-time.After(10 * time.Second):
@@ -93,10 +99,6 @@ func enrol(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	return leaf.SerialNumber.Text(16), nil
 }
 
-func report(r *ensignv1.Report) *ensignv1.ConnectRequest {
-	return &ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: r}}
-}
-
 // deny acknowledges the denials: all, or the first only.
 func deny(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, obedient bool) {
 	for first := true; ; first = false {
@@ -110,26 +112,86 @@ func deny(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesCl
 	}
 }
 
-// follow obeys orders: all, or the first only, which ends no connection.
-func follow(stream ensignv1.AgentService_ConnectClient, node, serial string, obedient bool, followed chan struct{}) {
-	sequence := uint64(1)
+// follower is one agent's side of its report stream.
+type follower struct {
+	ctx    context.Context
+	conn   *grpc.ClientConn
+	stream ensignv1.AgentService_ConnectClient
+	// obedient: it does all that it is told, not the first of each only.
+	obedient bool
+
+	// last is the newest report, livesOn the root that its SVID leads to.
+	last    *ensignv1.Report
+	livesOn string
+}
+
+func (p *follower) report() error {
+	p.last.Sequence++
+	p.last.Clock = timestamppb.Now()
+	return p.stream.Send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: p.last}})
+}
+
+// follow does as it is told, and closes followed when that has begun.
+func (p *follower) follow(followed chan struct{}) {
+	cuts := 0
 	for {
-		message, err := stream.Recv()
+		message, err := p.stream.Recv()
 		if err != nil {
 			return
 		}
-		order := message.GetCutOff()
-		if order == nil || (sequence > 1 && !obedient) {
+		switch order, trust := message.GetCutOff(), message.GetTrust(); {
+		case order != nil && (cuts == 0 || p.obedient):
+			cuts++
+			p.obey(order)
+		case trust != nil && (p.livesOn == "" || p.obedient):
+			err = p.believe(trust)
+		case message.GetRenew() != nil:
+			err = p.renew()
+		default:
 			continue
 		}
-		sequence++
-		o := &ensignv1.Obedience{Revision: order.Revision, CrlRevision: order.CrlRevision, Method: ensignv1.CutMethod_CUT_METHOD_PIDFD}
-		if !obedient {
-			o.Open = 3
+		if err != nil || p.report() != nil {
+			return
 		}
-		stream.Send(report(&ensignv1.Report{NodeId: node, Sequence: sequence, Acknowledged: &ensignv1.SecretState{Serial: serial}, Obedience: o}))
-		if sequence == 2 {
+		if cuts == 1 && followed != nil {
 			close(followed)
+			followed = nil
 		}
 	}
+}
+
+// obey ends connections, but a stubborn one has three left.
+func (p *follower) obey(order *ensignv1.CutOff) {
+	p.last.Obedience = &ensignv1.Obedience{Revision: order.Revision, CrlRevision: order.CrlRevision, Method: ensignv1.CutMethod_CUT_METHOD_PIDFD}
+	if !p.obedient {
+		p.last.Obedience.Open = 3
+	}
+}
+
+// believe takes the roots over, and gets an SVID of the root that it is told to live on.
+func (p *follower) believe(trust *ensignv1.Trust) error {
+	var roots []*x509.Certificate
+	for _, der := range trust.Roots {
+		root, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		roots = append(roots, root)
+	}
+	bundle, err := ca.NewBundle(roots...)
+	if err != nil {
+		return err
+	}
+	p.last.Acknowledged.Bundle = bundle.Hash()
+	if before := p.livesOn; before != "" && before != trust.Root {
+		err = p.renew()
+	}
+	p.livesOn = trust.Root
+	return err
+}
+
+func (p *follower) renew() (err error) {
+	p.last.Acknowledged.Serial, err = enrol(p.ctx, p.conn)
+	p.last.Acknowledged.AcknowledgedAt = timestamppb.Now()
+	return err
 }

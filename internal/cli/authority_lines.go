@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// placeVault is the place that may be away.
+const placeVault = "vault"
+
 // lines are the whole status as text: roots, issuer, place, rotation.
 func (a authority) lines(m marks, most int) []line {
 	rows := []row{{"ROOT", "STATE", "ENDS", "LEFT", "LIVE SVIDS", "SHA-256"}}
@@ -98,7 +101,7 @@ func (a authority) upstreamLines() []line {
 	if !u.credential.IsZero() {
 		lines = append(lines, text(styleNone, "          ensignd's credential ends %s", until(a.at, u.credential)))
 	}
-	if !u.until.IsZero() {
+	if !u.until.IsZero() && (u.Place == placeVault || u.Problem != "") {
 		style := styleNone
 		if u.Problem != "" {
 			style = styleWarn
