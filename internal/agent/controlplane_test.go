@@ -68,6 +68,11 @@ type controlPlane struct {
 	// cutOff is said first on each stream if it is set; then what comes by cutOffs.
 	cutOff  *ensignv1.CutOff
 	cutOffs chan *ensignv1.CutOff
+	// trust is said next on each stream if it is set; then what comes by says.
+	trust *ensignv1.Trust
+	says  chan *ensignv1.ConnectResponse
+	// behind is what the server shows behind its chain.
+	behind []*x509.Certificate
 	// prove, if set, shows the ledger to whom it is told that they saw so much.
 	prove     func(seen *ensignv1.LedgerSeen) *ensignv1.LedgerProof
 	sightings chan *ensignv1.Sightings
@@ -91,10 +96,16 @@ func proofOf(ctx context.Context) proof {
 
 func newControlPlane(t testing.TB) *controlPlane {
 	t.Helper()
+	return newControlPlaneOf(t, sdstest.New(t))
+}
+
+// newControlPlaneOf lives under an authority and shows more behind its chain.
+func newControlPlaneOf(t testing.TB, authority *sdstest.Authority, behind ...*x509.Certificate) *controlPlane {
+	t.Helper()
 	c := &controlPlane{
-		t: t, authority: sdstest.New(t), ttl: time.Hour,
+		t: t, authority: authority, behind: behind, ttl: time.Hour,
 		reports: make(chan *ensignv1.Report, 100), queries: make(chan *ensignv1.EnvoyQuery), answers: make(chan *ensignv1.EnvoyAnswer, 1000),
-		cutOffs: make(chan *ensignv1.CutOff), sightings: make(chan *ensignv1.Sightings, 100),
+		cutOffs: make(chan *ensignv1.CutOff), says: make(chan *ensignv1.ConnectResponse), sightings: make(chan *ensignv1.Sightings, 100),
 	}
 	c.serve("127.0.0.1:0")
 	t.Cleanup(func() { c.server.Stop() })
@@ -104,18 +115,23 @@ func newControlPlane(t testing.TB) *controlPlane {
 // serve starts the server; after server.Stop it may be called again with address.
 func (c *controlPlane) serve(address string) {
 	c.t.Helper()
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		c.t.Fatal(err)
-	}
+	var listener net.Listener
+	eventually(c.t, "the port is free", func() (ok bool) {
+		var err error
+		listener, err = net.Listen("tcp", address)
+		return err == nil
+	})
 	c.address = listener.Addr().String()
 	signer := c.authority
 	if c.shows != nil {
 		signer = c.shows
 	}
+	certificate := signer.Server(c.t, defaultServerName)
+	for _, cert := range c.behind {
+		certificate.Certificate = append(certificate.Certificate, cert.Raw)
+	}
 	config := &tls.Config{
-		Certificates: []tls.Certificate{signer.Server(c.t, defaultServerName)},
-		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: c.authority.Pool(),
+		Certificates: []tls.Certificate{certificate}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: c.authority.Pool(),
 	}
 	c.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(config)))
 	securityv1.RegisterIstioCertificateServiceServer(c.server, c)
@@ -182,6 +198,9 @@ func (c *controlPlane) Connect(stream ensignv1.AgentService_ConnectServer) error
 	if c.cutOff != nil {
 		said <- cutOffOf(c.cutOff)
 	}
+	if c.trust != nil {
+		said <- trustOf(c.trust)
+	}
 	c.mu.Unlock()
 	go c.say(stream, said)
 	for {
@@ -207,6 +226,10 @@ func cutOffOf(cutOff *ensignv1.CutOff) *ensignv1.ConnectResponse {
 	return &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_CutOff{CutOff: cutOff}}
 }
 
+func trustOf(trust *ensignv1.Trust) *ensignv1.ConnectResponse {
+	return &ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Trust{Trust: trust}}
+}
+
 // say is the one writer of a stream.
 func (c *controlPlane) say(stream ensignv1.AgentService_ConnectServer, said <-chan *ensignv1.ConnectResponse) {
 	for {
@@ -215,6 +238,8 @@ func (c *controlPlane) say(stream ensignv1.AgentService_ConnectServer, said <-ch
 			stream.Send(&ensignv1.ConnectResponse{Message: &ensignv1.ConnectResponse_Query{Query: q}})
 		case cutOff := <-c.cutOffs:
 			stream.Send(cutOffOf(cutOff))
+		case order := <-c.says:
+			stream.Send(order)
 		case answer := <-said:
 			stream.Send(answer)
 		case <-stream.Context().Done():

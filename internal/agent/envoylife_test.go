@@ -28,13 +28,19 @@ type traffic struct {
 
 func startTraffic(t testing.TB, control *controlPlane, address string) *traffic {
 	t.Helper()
-	client := control.authority.TLS(t, sdstest.Leaf("spiffe://cluster.local/ns/shop/sa/caller", time.Hour))
+	return startTrafficUnder(t, control.authority, address)
+}
+
+// startTrafficUnder is startTraffic of a caller of an authority, which trusts its roots.
+func startTrafficUnder(t testing.TB, authority *sdstest.Authority, address string) *traffic {
+	t.Helper()
+	client := authority.TLS(t, sdstest.Leaf("spiffe://cluster.local/ns/shop/sa/caller", time.Hour))
 	kept, err := tls.Dial("tcp", address, &tls.Config{Certificates: []tls.Certificate{client}, InsecureSkipVerify: true}) // hello verifies
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &traffic{stop: make(chan struct{})}
-	f.repeat(func() error { _, err := hello(control.authority, client, address); return err })
+	f.repeat(func() error { _, err := hello(authority, client, address); return err })
 	f.repeat(func() error {
 		if _, err := io.WriteString(kept, "hello"); err != nil {
 			return err

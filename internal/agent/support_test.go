@@ -33,6 +33,11 @@ func testLogger(t testing.TB) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
+// loggerTo is a logger whose text a test reads.
+func loggerTo(t testing.TB, logs *logBuffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(io.MultiWriter(logs, t.Output()), nil))
+}
+
 // running is an agent in this process.
 type running struct {
 	stop context.CancelFunc

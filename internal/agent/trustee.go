@@ -60,6 +60,9 @@ func (t *trustee) run(ctx context.Context) error {
 		trust := t.newest
 		t.newest = nil
 		t.mu.Unlock()
+		if trust == nil {
+			continue // it came when the one before was taken up, and went with it
+		}
 		// What is wrong with it is in the Source's problems, which are reported.
 		_ = t.believer.Follow(*trust)
 	}

@@ -69,12 +69,15 @@ func (c serverCheck) linked(chain []*x509.Certificate, now time.Time) bool {
 // advice is what a person is to do about an agent that cannot come back by itself.
 // What it says of the control plane's root is that one's own word.
 func (c serverCheck) advice(trusted, shown []*x509.Certificate) string {
-	text := fmt.Sprintf("this agent trusts %s", describe(trusted))
-	if i := slices.IndexFunc(shown, func(cert *x509.Certificate) bool { return cert.IsCA && bytes.Equal(cert.RawSubject, cert.RawIssuer) }); i >= 0 {
-		text += fmt.Sprintf(", and this server says that it is of %s", describe(shown[i:i+1]))
+	claim := fmt.Sprintf("%.100q", shown[len(shown)-1].Issuer.String())
+	for _, cert := range shown {
+		if cert.IsCA && bytes.Equal(cert.RawSubject, cert.RawIssuer) {
+			claim = describe([]*x509.Certificate{cert})
+		}
 	}
-	return text + fmt.Sprintf("; if that is the mesh's root now, copy bundle.pem of ensignd's data folder to %s; if that file is right already, remove %s",
-		c.bundleFile, c.rootsFile)
+	return fmt.Sprintf("this agent trusts %s, and the server claims to be of %s; if that is the mesh's root now, "+
+		"copy bundle.pem of ensignd's data folder to %s; if that file is right already, remove %s",
+		describe(trusted), claim, c.bundleFile, c.rootsFile)
 }
 
 // describe names roots for people: enough to tell them apart.

@@ -142,10 +142,12 @@ func (a *Authority) Server(t testing.TB, names ...string) tls.Certificate {
 	return a.TLS(t, leaf)
 }
 
-// Pool holds the root.
+// Pool holds all roots.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
-	pool.AddCert(a.Root)
+	for _, root := range append([]*x509.Certificate{a.Root}, a.Also...) {
+		pool.AddCert(root)
+	}
 	return pool
 }
 
