@@ -50,21 +50,28 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// Replace is [Service.Settle], for an issuer that was revoked.
-func (s *Service) Replace(ctx context.Context) error { return s.Settle(ctx) }
-
 func (s *Service) replaceIfDue(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.take(ctx); err != nil {
+		return err
 	}
+	defer s.release()
 	if s.wait(time.Now()) > 0 {
 		return nil // Settle was faster
 	}
 	return s.replace(ctx)
 }
+
+// take waits for the turn, which release gives back.
+func (s *Service) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *Service) release() { <-s.turn }
 
 // issuingUntil is when the issuer in force ends; zero if there is none.
 func (s *Service) issuingUntil() time.Time {

@@ -26,16 +26,14 @@ func (s *Service) Status() IssuerStatus {
 	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt}
 }
 
-// Settle returns once an issuer that may sign and leads to [Upstream].Signing signs SVIDs,
-// made if need be, and every SVID of the issuers before it is in the ledger. Called again
-// it does nothing more. What fails here, [Service.Run] tries again.
+// Settle is for a root that moved and for an issuer that was revoked. It returns once an
+// issuer that may sign and leads to [Upstream].Signing signs SVIDs, made if need be, and
+// every SVID of the issuers before it is in the ledger. Called again it does nothing more. What fails here, [Service.Run] tries again.
 func (s *Service) Settle(ctx context.Context) error {
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.take(ctx); err != nil {
+		return err
 	}
+	defer s.release()
 	for !s.settled(time.Now()) {
 		if err := s.replace(ctx); err != nil {
 			return err

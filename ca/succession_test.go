@@ -174,14 +174,14 @@ func TestARevokedIssuerSignsNothingMore(t *testing.T) {
 		if _, err := service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}}); !errors.Is(err, ca.ErrIssuerExpired) {
 			t.Errorf("a revoked issuer, for a server: %v", err)
 		}
-		if err := service.Replace(t.Context()); err != nil {
+		if err := service.Settle(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		second := must(issue(t, service, csr)).Issuers[0]
 		if second.Equal(first) {
 			t.Error("it was not replaced")
 		}
-		// Whoever revokes one and dies before Replace: Run sees it within a minute.
+		// Whoever revokes one and dies before Settle: Run sees it within a minute.
 		r.revoked[second.SerialNumber.Text(16)] = true
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()

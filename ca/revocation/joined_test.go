@@ -136,7 +136,7 @@ func TestWithTheRealCAAndLedger(t *testing.T) {
 	}
 	old := first.Issuers[0].SerialNumber.Text(16)
 	j.do(t, revocation.Revoke, revocation.IssuerSerial, old)
-	if err := j.service.Replace(t.Context()); err != nil {
+	if err := j.service.Settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	fresh, err := j.issue(t, owner)

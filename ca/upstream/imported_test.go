@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -245,6 +246,66 @@ func TestAForeignCAThatCertifiesOurs(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// moving is an upstream whose root a test moves.
+type moving struct {
+	roots   map[*x509.Certificate]rotation.Root
+	trusted ca.Bundle
+	signing *x509.Certificate
+}
+
+func (m *moving) Bundle(context.Context) (ca.Bundle, error) { return m.trusted, nil }
+func (m *moving) Signing() *x509.Certificate                { return m.signing }
+func (m *moving) CertifyIssuer(ctx context.Context, r ca.IssuerRequest) ([]*x509.Certificate, error) {
+	return m.roots[m.signing].CertifyIssuer(ctx, r)
+}
+
+// TestAwayFromIstiosCAAndBack: a built-in root takes over, and Istio's intermediate can
+// sign again though it can't certify anybody; once revoked it never does.
+func TestAwayFromIstiosCAAndBack(t *testing.T) {
+	p, revoked := newPlace(t), map[string]bool{}
+	i := newImports(t, newForeign().write(t))
+	i.Keys, i.Issuers, i.ImportConfig.Ledger = p.Keys, p.Keys.(*keystore.Store), p.ledger
+	from, err := i.first(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := made2(t, p.builtin(t), "ensign-one")
+	old, fresh := from.Chain()[1], to.Chain()[0]
+	both, err := ca.NewBundle(old, fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := &moving{roots: map[*x509.Certificate]rotation.Root{old: from, fresh: to}, trusted: both, signing: old}
+	profile, err := ca.NewProfile(ca.ProfileConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ca.New(t.Context(), ca.Config{TrustDomain: p.TrustDomain, Profile: profile, Upstream: up, Ledger: p.ledger, Issuers: i.Issuers,
+		LiveIssuers: p.ledger.LiveIssuers, Revoked: func(serial string) bool { return revoked[serial] }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, root := range []*x509.Certificate{old, fresh, old, fresh} {
+		up.signing = root
+		if err := s.Settle(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		issued := svid(t, s)
+		verifies(t, issued)
+		if s.Status().Root != ca.Fingerprint(root) {
+			t.Errorf("signed by %q", issued.Issuers[0].Subject)
+		}
+	}
+	revoked[from.Chain()[0].SerialNumber.Text(16)] = true
+	up.signing = old
+	if err := s.Settle(t.Context()); !errors.Is(err, ca.ErrSignsNoCA) || !strings.Contains(err.Error(), "ensign ca rotate root") {
+		t.Errorf("a revoked CA: %v", err)
+	}
+	if n := len(p.ledger.Entries(ca.KindIssuer)); n != 2 {
+		t.Errorf("%d issuers", n)
 	}
 }
 

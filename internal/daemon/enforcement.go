@@ -55,7 +55,7 @@ func (e *enforcement) replace(ctx context.Context) error {
 		if len(list.Issuers) == 0 || e.issuing.Healthy(time.Now()) == nil {
 			return
 		}
-		if err := e.issuing.Replace(ctx); err != nil {
+		if err := e.issuing.Settle(ctx); err != nil {
 			e.log.ErrorContext(ctx, "revoked issuer not replaced yet", "error", err)
 			return
 		}
