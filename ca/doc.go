@@ -37,6 +37,11 @@
 // ([Service.SignCRL]). succession.go tells how one issuer follows another, and what a
 // crash in between leaves.
 //
+// The upstream's roots may change under a Service. What it hands out as the bundle is
+// the upstream's of that moment. An issuer that does not lead to [Upstream].Signing is
+// replaced at once ([Service.Settle] returns when it was); until then it signs on, as
+// long as its own root is trusted, and not a moment longer.
+//
 // # Cutting off
 //
 // Who is cut off is not decided here. [Config].Admit is asked before an SVID is made

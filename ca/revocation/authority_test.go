@@ -71,11 +71,17 @@ func (a *authority) reopen() {
 // begin makes an issuer and records it.
 func (a *authority) begin(serial string, life time.Duration) *x509.Certificate {
 	a.t.Helper()
+	return a.beginFor(serial, life, x509.KeyUsageCertSign|x509.KeyUsageCRLSign)
+}
+
+// beginFor is an issuer that may do these things.
+func (a *authority) beginFor(serial string, life time.Duration, usage x509.KeyUsage) *x509.Certificate {
+	a.t.Helper()
 	n, _ := new(big.Int).SetString(serial, 16)
 	key := newKey(a.t)
 	cert := a.certify(&x509.Certificate{
 		SerialNumber: n, Subject: pkix.Name{CommonName: "issuer " + serial}, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
+		KeyUsage: usage, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(life),
 	}, a.root, key, a.rootKey)
 	a.mu.Lock()
 	a.keys[serial], a.certs[serial] = key, cert

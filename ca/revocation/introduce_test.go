@@ -2,9 +2,11 @@ package revocation
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,5 +85,32 @@ func TestAnIssuerWithoutACRLIsNotIntroduced(t *testing.T) {
 	os.Remove(filepath.Join(a.dir, "a.crl"))
 	if err := a.crls.Introduce(t.Context(), cert); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnIssuerThatMayNotSignCRLs is an imported CA. It signs SVIDs, and while it lives
+// no CRL is in force: one of it would be refused, and its SVIDs for want of one.
+func TestAnIssuerThatMayNotSignCRLs(t *testing.T) {
+	a := newAuthority(t, "a")
+	cert, _ := a.leaf("reviews", "a", true)
+	a.act(Revoke, Serial, serialOf(cert))
+	if set := a.refreshed(); len(set.CRLs) != 1 {
+		t.Fatalf("%+v", set)
+	}
+	a.lag("shop/reviews-1")
+	if err := a.crls.Introduce(t.Context(), a.beginFor("b", day, x509.KeyUsageCertSign)); err != nil {
+		t.Fatal(err)
+	}
+	a.leaf("reviews", "b", true)
+	if set := a.refreshed(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "issuer b") {
+		t.Errorf("%+v", set)
+	}
+	a.reopen()
+	if set, _ := a.crls.Current(); len(set.CRLs) != 0 || set.Problem == "" {
+		t.Errorf("after a restart: %+v", set)
+	}
+	a.act(Revoke, IssuerSerial, "b")
+	if set := a.refreshed(); len(set.CRLs) != 1 || set.Problem != "" {
+		t.Errorf("after it was revoked: %+v", set)
 	}
 }
