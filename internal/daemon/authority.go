@@ -19,6 +19,7 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/keystore"
+	"github.com/ensign-mesh/ensign/ca/keystore/kms"
 	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/ca/report"
 	"github.com/ensign-mesh/ensign/ca/revocation"
@@ -33,6 +34,7 @@ import (
 // authority is the CA and all that it keeps in the data folder.
 type authority struct {
 	keys     *keystore.Store
+	rootKeys *kms.Store
 	ledger   *ledger.Ledger
 	reports  *report.Store
 	register *revocation.Register
@@ -168,6 +170,9 @@ func (a *authority) run(ctx context.Context) error {
 
 func (a *authority) close() error {
 	var errs []error
+	if a.rootKeys != nil {
+		errs = append(errs, a.rootKeys.Close())
+	}
 	if a.reports != nil {
 		errs = append(errs, a.reports.Close())
 	}

@@ -85,7 +85,7 @@ var alwaysNames = []string{"istiod.istio-system.svc", "localhost"}
 
 // validate turns flags into a config; each error says which flag and what to write.
 func (f Flags) validate() (config, error) {
-	c := config{listen: f.Listen, metrics: f.Metrics, ledger: f.Ledger, root: f.root, bundle: f.bundle, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
+	c := config{listen: f.Listen, metrics: f.Metrics, ledger: f.Ledger, bundle: f.bundle, names: append(append([]string{}, alwaysNames...), f.ServerNames...)}
 	var err error
 	if c.domain, err = spiffeid.TrustDomainFromString(f.TrustDomain); err != nil {
 		return config{}, fmt.Errorf("--trust-domain %q: %w", f.TrustDomain, err)
@@ -99,6 +99,7 @@ func (f Flags) validate() (config, error) {
 	if err := errors.Join(f.root.validate(), f.bundle.validate()); err != nil {
 		return config{}, err
 	}
+	c.root = f.root
 	for _, text := range f.Admins {
 		id, err := spiffeid.FromString(text)
 		if err != nil {

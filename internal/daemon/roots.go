@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/ensign-mesh/ensign/ca/keystore/kms"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/ca/upstream"
 	"github.com/ensign-mesh/ensign/internal/admin"
@@ -21,16 +22,23 @@ type rootFlags struct {
 	folder string
 	every  time.Duration
 	vault  vaultFlags
+	key    rootKeyFlag
+	// keys is what key says, once it is checked.
+	keys kms.Place
 }
 
 func (f *rootFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.first, "root", rotation.Builtin, "where a new mesh gets its first root: builtin, vault or imported; later ones by `ensign ca rotate root --via`")
 	flags.StringVar(&f.folder, "import-ca", "", "folder with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem, as Istio's secret cacerts has them, for --root imported")
 	flags.DurationVar(&f.every, "rotate-root-every", 0, "age of the root at which its rotation begins by itself; 0: never")
+	f.key.register(flags)
 	f.vault.register(flags)
 }
 
-func (f *rootFlags) validate() error {
+func (f *rootFlags) validate() (err error) {
+	if f.keys, err = f.key.validate(); err != nil {
+		return err
+	}
 	switch {
 	case f.first != rotation.Builtin && f.first != rotation.Vault && f.first != rotation.Imported:
 		return fmt.Errorf("--root %q: want builtin, vault or imported", f.first)
@@ -47,8 +55,11 @@ func (f *rootFlags) validate() error {
 }
 
 // openRoots opens the places of roots, and what keeps them.
-func (a *authority) openRoots(ctx context.Context, c config, log *slog.Logger, reg prometheus.Registerer) error {
-	builtin, err := upstream.NewBuiltin(upstream.Config{Dir: c.data, TrustDomain: c.domain, Keys: a.keys, Ledger: a.ledger, Logger: log})
+func (a *authority) openRoots(ctx context.Context, c config, log *slog.Logger, reg prometheus.Registerer) (err error) {
+	if a.rootKeys, err = openRootKeys(ctx, c.root.keys, a.keys, log); err != nil {
+		return err
+	}
+	builtin, err := upstream.NewBuiltin(upstream.Config{Dir: c.data, TrustDomain: c.domain, Keys: a.rootKeys, Ledger: a.ledger, Logger: log})
 	if err != nil {
 		return err
 	}
