@@ -7,26 +7,48 @@
 // `ROOTCA` (the roots). [Server.Acknowledged] is what Envoy has taken, which is
 // not the same as what was sent.
 //
-//	source := sds.NewSource(sds.SourceConfig{Signer: signer, TrustDomain: td, Anchors: anchors, TTL: 24 * time.Hour, …})
+//	roots := sds.NewRoots(sds.RootsConfig{Operator: bundleFile, Keep: store, Kept: stored, …})
+//	source := sds.NewSource(sds.SourceConfig{Signer: signer, TrustDomain: td, Roots: roots, TTL: 24 * time.Hour, …})
 //	go source.Run(ctx)
 //	sds.NewServer(source, metrics, logger).Register(grpcServer)
 //
 // # Which roots are believed
 //
-// The roots of an answer become the new ROOTCA when all of this holds:
+// [Roots] begin with the bundle file. From then on the control plane says what is to
+// be trusted, by [Source.Follow] or with an SVID, and that becomes ROOTCA and takes
+// the place of the file when all of this holds:
 //
-//   - the answer came over a connection whose server was verified against the
-//     bundle file that the agent was given, or, when the connection itself is made
-//     with a live SVID, against the roots that came with that SVID;
-//   - the new leaf verifies to them;
-//   - at least one of them is trusted already: it stands in the bundle file
-//     ([SourceConfig.Anchors]) or came with the SVID that is in use.
+//   - it came over a connection whose server was verified against the roots believed
+//     until then;
+//   - at least one of the roots is believed already: it is in force, or, before
+//     anything is, stands in the bundle file, or was shown to follow on those
+//     ([Roots.Learn]);
+//   - of an SVID: its leaf verifies to them.
 //
-// The last rule is continuity: a rotation passes through a bundle that holds the
+// The second rule is continuity: a rotation passes through a bundle that holds the
 // old and the new root, so each step overlaps with the one before. A control plane
 // that suddenly speaks for an unrelated root (a lost data folder, a wrong address)
-// is refused, the old SVID stays in use, and the error names the cure: a new
-// bundle file.
+// is refused, everything stays in use, and the error names the cure: a new bundle file.
+//
+// Because what was said last stands in the place of the file, a root that was retired
+// is dead here, though the file has it still; it is kept for the next process too
+// ([Kept]). The file stands again when its own roots become others: that is the
+// operator's word, which is above the control plane's.
+//
+// What was pushed counts more than what comes with an SVID, which may have been signed
+// before: the latter is taken only if the SVID leads to none of the roots that were
+// pushed, and was asked for after they were. A push counts from its sequence: one of
+// before is ignored, unless it is the first word of a stream, as after a restore of
+// the ledger.
+//
+// # Roots apart from the SVID
+//
+// A push changes ROOTCA only. The SVID stays, and with it the connections that show
+// it. If it does not lead to the root that it is to lead to, it is renewed at a random
+// moment of the window that the push names; if it leads to none of the roots, at once.
+// A renewal that does not help (the CA is not there yet) is repeated with growing
+// pauses. [Acknowledged] names a bundle only while all of Envoy's streams have taken
+// that very one and no other is on its way to them: a gate may rest on it.
 //
 // # Certificate revocation lists
 //

@@ -10,7 +10,8 @@
 //     pages of Envoy's admin port when the control plane asks,
 //  6. obeys who is cut off: ends their live connections (package connections, which
 //     Envoy tells of them on DIR/log.sock) and puts CRLs into ROOTCA (package sds),
-//  7. remembers the control plane's ledger, and tells if it is not the one of before.
+//  7. follows what is to be trusted, apart from the SVID, and renews that when told,
+//  8. remembers the control plane's ledger, and tells if it is not the one of before.
 //
 // # Who is cut off
 //
@@ -23,6 +24,24 @@
 // had to be left out (see package sds), the revision of the CRLs is 0 until another
 // is taken. A file that is spoilt, or that another user could have written, is
 // refused and logged; the next word of the control plane replaces it.
+//
+// # The roots
+//
+// The control plane says what is to be trusted behind the first CutOff of every
+// stream, and again with each change. It becomes ROOTCA at once (package sds has the
+// rules) and is written to DIR/roots, before Envoy hears of it; the report says when
+// Envoy has acknowledged it, or why it was not taken. DIR/roots is bound to the roots
+// of the bundle file: while that has the same ones, DIR/roots stands in its place, so
+// that a retired root is not believed again by the next agent. Give the agent another
+// bundle file, and that stands alone.
+//
+// An agent that was away while the root was replaced comes back by itself: behind its
+// chain the control plane shows its roots, and links, each the certificate of a root
+// signed by the root before. From a root that it believes the agent walks over them to
+// the one that the server lives under (see [reach]). It believes that one for this
+// connection, and for good when the control plane then says so. An issuer's signature
+// counts for nothing there. Where no link leads, as after a root was compromised, the
+// error says which file to replace by what.
 //
 // # The ledger
 //
@@ -40,11 +59,9 @@
 // that starts while its identity is in quarantine, and gets no certificate, obeys and
 // reports all the same; Envoy's ADS stream waits for an SVID. The token file is read
 // again for each call. It is sent after the
-// TLS handshake has verified the server against the bundle file, which is read
-// again for each handshake; there is no way to turn that off. With a live SVID the
-// agent shows it as client certificate: for renewals, for the relay and for
-// reports; the bundle file and the roots that came with that SVID verify the
-// server. Only if the control plane refuses or cannot be reached that way is the
+// TLS handshake has verified the server against the roots that are believed at that
+// moment; there is no way to turn that off. With a live SVID the agent shows it as
+// client certificate: for renewals, for the relay and for reports. Only if the control plane refuses or cannot be reached that way is the
 // token tried again. An expired SVID is never shown.
 //
 // When the control plane refuses an SVID that still lives, as a proof of the relay's

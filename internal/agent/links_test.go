@@ -87,12 +87,12 @@ func TestTheWalk(t *testing.T) {
 		"three links":                        {with(d.links, last.Root), "Ensign root 3"},
 		"in another order":                   {with(backwards, last.Root), "Ensign root 3"},
 		"the link before the root":           {d.shows(second, d.links[0], second.Root), "Ensign root 1"},
-		"links as intermediates":             {with(d.links), "straight"}, // these roots do not limit their paths
+		"links as intermediates":             {with(d.links), "refused"},
 		"without one link":                   {with([]*x509.Certificate{d.links[0], d.links[2]}, last.Root), "refused"},
 		"without links":                      {with(nil, last.Root), "refused"},
 		"a link of an issuer":                {with([]*x509.Certificate{first.IssuerLink(t, last)}, last.Root), "refused"},
 		"an issuer as a link":                {with([]*x509.Certificate{link(first, last, named)}, last.Root), "refused"},
-		"an issuer that calls itself a root": {d.shows(usurper, first.Issuer, usurper.Root), "straight"}, // what signs under it is under the first, as ever
+		"an issuer that calls itself a root": {d.shows(usurper, first.Issuer, usurper.Root), "refused"},
 		"a link by a namesake":               {with([]*x509.Certificate{link(impostor, last, nil)}, last.Root, impostor.Root), "refused"},
 		"an expired link":                    {with([]*x509.Certificate{link(first, last, expired)}, last.Root), "refused"},
 		"a link of later":                    {with([]*x509.Certificate{link(first, last, early)}, last.Root), "refused"},
@@ -159,23 +159,41 @@ func TestAHundredLinks(t *testing.T) {
 // Whether a link passes for an intermediate certificate, as it does under a root
 // without a limit to its paths, makes no difference: the root behind it is learned.
 func TestALinkedChainIsNotStraight(t *testing.T) {
-	d := newDynasty(t, 2)
-	chains, err := testCheck.chains([]*x509.Certificate{d.roots[0].Root}, d.shows(d.roots[1], d.links...), time.Now())
+	first, d := sdstest.New(t), newDynasty(t, 1)
+	link := first.Link(t, d.last(), nil)
+	chains, err := testCheck.chains([]*x509.Certificate{first.Root}, d.shows(d.last(), link), time.Now())
 	if err != nil || len(chains) != 1 || !testCheck.linked(chains[0], time.Now()) {
 		t.Fatalf("%d chains, %v: the test is of no use", len(chains), err)
 	}
-	if got := follows(d.roots[0], d.shows(d.roots[1], d.links[0], d.roots[1].Root)); got != "Ensign root 1" {
+	if got := follows(first, d.shows(d.last(), link, d.last().Root)); got != "Ensign root 0" {
 		t.Error(got)
+	}
+	if got := follows(first, d.shows(d.last(), link)); got != "straight" {
+		t.Errorf("%s: it is a good chain, though nobody shows where it leads", got)
 	}
 }
 
 // Who cannot come back is told what to do, and about whom.
 func TestWhoCannotComeBackIsToldWhatToDo(t *testing.T) {
 	d := newDynasty(t, 2)
-	_, err := testCheck.verify([]*x509.Certificate{d.roots[0].Root}, d.shows(d.roots[1], d.roots[1].Root), time.Now())
-	for _, want := range []string{"Ensign root 0", "Ensign root 1", "/etc/bundle.pem", "/run/roots", "ensignd's data folder"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v lacks %q", err, want)
+	ended := *d.roots[0].Root
+	ended.NotAfter = time.Now().Add(-time.Second)
+	for name, c := range map[string]struct {
+		trusted *x509.Certificate
+		shown   []*x509.Certificate
+		claims  string
+	}{
+		"no link":             {d.roots[0].Root, d.shows(d.roots[1], d.roots[1].Root), "Ensign root 1"},
+		"neither root":        {d.roots[0].Root, d.shows(d.roots[1]), "Ensign root 1"},
+		"a link and no root":  {d.roots[0].Root, d.shows(d.roots[1], d.links[0]), "Ensign root"},
+		"the root has ended":  {&ended, d.shows(d.roots[0], d.roots[0].Root), "Ensign root 0"},
+		"a walk from the end": {&ended, d.shows(d.roots[1], d.links[0], d.roots[1].Root), "Ensign root 1"},
+	} {
+		_, err := testCheck.verify([]*x509.Certificate{c.trusted}, c.shown, time.Now())
+		for _, want := range []string{"Ensign root 0", c.claims, "/etc/bundle.pem", "/run/roots", "ensignd's data folder"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v lacks %q", name, err, want)
+			}
 		}
 	}
 	if _, err := testCheck.verify([]*x509.Certificate{d.roots[0].Root}, d.shows(d.roots[0])[1:], time.Now()); err == nil || strings.Contains(err.Error(), "/run/roots") {

@@ -41,11 +41,21 @@ func (c serverCheck) verify(trusted, shown []*x509.Certificate, now time.Time) (
 			return chains[0][len(chains[0])-1], nil
 		}
 	}
-	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	if ofRoots(err, trusted) {
 		err = fmt.Errorf("%w: %s", err, c.advice(trusted, shown))
 	}
 	return nil, err
+}
+
+// ofRoots says whether other roots may cure an error: not if a name is wrong, or what
+// is shown has ended.
+func ofRoots(err error, trusted []*x509.Certificate) bool {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) {
+		return invalid.Reason == x509.TooManyIntermediates || slices.ContainsFunc(trusted, invalid.Cert.Equal)
+	}
+	var unknown x509.UnknownAuthorityError
+	return errors.As(err, &unknown)
 }
 
 // chains are those from the first certificate to one of the roots.

@@ -32,24 +32,26 @@ type Authority struct {
 // New makes an Authority that ends in a year.
 func New(t testing.TB) *Authority {
 	t.Helper()
-	return Named(t, "test root")
+	return withKey(t, "test root", newKey(t), 0)
 }
 
-// Named is New with the common name of the root, of trust domain cluster.local.
+// Named is New with the common name of the root, which, as the real one, has no more
+// than issuers under it.
 func Named(t testing.TB, name string) *Authority {
 	t.Helper()
-	return withKey(t, name, newKey(t))
+	return withKey(t, name, newKey(t), 1)
 }
 
 // Usurper is whoever has the issuer's key and calls it a root.
 func (a *Authority) Usurper(t testing.TB) *Authority {
 	t.Helper()
-	return withKey(t, a.Issuer.Subject.CommonName, a.issuerKey)
+	return withKey(t, a.Issuer.Subject.CommonName, a.issuerKey, 0)
 }
 
-func withKey(t testing.TB, name string, rootKey *ecdsa.PrivateKey) *Authority {
+func withKey(t testing.TB, name string, rootKey *ecdsa.PrivateKey, pathLength int) *Authority {
 	t.Helper()
 	root, issuerKey := authorityTemplate(name), newKey(t)
+	root.MaxPathLen = pathLength
 	a := &Authority{rootKey: rootKey, issuerKey: issuerKey}
 	a.Root = create(t, root, root, rootKey.Public(), rootKey)
 	a.Issuer = create(t, authorityTemplate("Ensign issuer under "+name), a.Root, issuerKey.Public(), rootKey)
