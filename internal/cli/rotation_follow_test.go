@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,11 +29,11 @@ type said struct {
 type rotor struct {
 	ensignv1.AdminServiceClient
 	script  []said
-	streams int
+	streams atomic.Int32
 }
 
 func (m *rotor) WatchAuthority(ctx context.Context, _ *ensignv1.GetAuthorityRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[ensignv1.Authority], error) {
-	m.streams++
+	m.streams.Add(1)
 	return &rotorStream{rotor: m, ctx: ctx}, nil
 }
 
@@ -123,8 +124,8 @@ func TestFollowing(t *testing.T) {
 				if (err == nil) != (c.err == nil) || (err != nil && !errors.Is(err, c.err) && err.Error() != c.err.Error()) {
 					t.Errorf("%v, want %v", err, c.err)
 				}
-				if took := time.Since(begun); took != c.took || lines.String() != c.lines || m.streams != c.streams {
-					t.Errorf("after %v (want %v), %d streams, told:\n%s\nwant\n%s", took, c.took, m.streams, lines.String(), c.lines)
+				if took := time.Since(begun); took != c.took || lines.String() != c.lines || int(m.streams.Load()) != c.streams {
+					t.Errorf("after %v (want %v), %d streams, told:\n%s\nwant\n%s", took, c.took, m.streams.Load(), lines.String(), c.lines)
 				}
 			})
 		})
