@@ -125,7 +125,7 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 	if _, err := inFile.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrDenied) {
 		t.Errorf("a revoked token: %v", err)
 	}
-	if at := testutil.ToFloat64(inFile.place.daily.metrics.expiry.WithLabelValues("daily")); at != 0 {
+	if at := testutil.ToFloat64(inFile.place.daily.metrics.expiry); at != 0 {
 		t.Errorf("the token of a client without one ends at %v", at)
 	}
 	write(t, s.tokens, s.vault.NewToken(t, "1h", "ensign-daily"))

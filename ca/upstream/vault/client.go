@@ -19,19 +19,17 @@ var errTooLarge = fmt.Errorf("over %d bytes", maxAnswer)
 // client asks Vault, with a token that it gets and keeps alive itself. It is safe
 // for concurrent use.
 type client struct {
-	cfg  Config
-	auth Auth
-	api  *api.Client
-	// credential names auth for the metrics.
-	credential string
-	metrics    metrics
-	health     health
+	cfg     Config
+	auth    Auth
+	api     *api.Client
+	metrics metrics
+	health  health
 	// turn guards held, and is taken with a context: a login crosses the network.
 	turn chan struct{}
 	held token
 }
 
-func newClient(cfg Config, auth Auth, m metrics, credential string) (*client, error) {
+func newClient(cfg Config, auth Auth, m metrics) (*client, error) {
 	transport, err := cfg.transport()
 	if err != nil {
 		return nil, err
@@ -50,8 +48,7 @@ func newClient(cfg Config, auth Auth, m metrics, credential string) (*client, er
 	if err != nil {
 		return nil, fmt.Errorf("making a client of vault: %w", err)
 	}
-	m.expiry.WithLabelValues(credential)
-	return &client{cfg: cfg, auth: auth, api: lib, credential: credential, metrics: m, turn: make(chan struct{}, 1)}, nil
+	return &client{cfg: cfg, auth: auth, api: lib, metrics: m, turn: make(chan struct{}, 1)}, nil
 }
 
 // bounded gives a call its time, whatever the caller's context allows.

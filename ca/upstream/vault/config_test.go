@@ -3,6 +3,8 @@ package vault
 import (
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,5 +109,28 @@ func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestTheNamespaceIsSaid with every request; Vault's open edition takes no notice.
+func TestTheNamespaceIsSaid(t *testing.T) {
+	for _, namespace := range []string{"", "teams/mesh"} {
+		var got []string
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = append(got, r.Header.Get("X-Vault-Namespace"))
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		c := good()
+		c.Address, c.Namespace = server.URL, namespace
+		p, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, firstErr := p.First(t.Context())
+		_, loginErr := p.daily.post(t.Context(), "", "auth/approle/login", nil)
+		server.Close()
+		if !errors.Is(firstErr, ErrSealed) || !errors.Is(loginErr, ErrSealed) || len(got) != 2 || got[0] != namespace || got[1] != namespace {
+			t.Errorf("said %q, want %q: %v, %v", got, namespace, firstErr, loginErr)
+		}
 	}
 }

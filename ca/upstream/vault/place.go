@@ -45,13 +45,13 @@ func New(cfg Config) (*Place, error) {
 	}
 	metrics := newMetrics(cfg.Metrics)
 	p := &Place{cfg: cfg}
-	if p.daily, err = newClient(cfg, cfg.Auth, metrics, "daily"); err != nil {
+	if p.daily, err = newClient(cfg, cfg.Auth, metrics); err != nil {
 		return nil, err
 	}
 	if cfg.RotationAuth == nil {
 		return p, nil
 	}
-	if p.rotation, err = newClient(cfg, cfg.RotationAuth, metrics, "rotation"); err != nil {
+	if p.rotation, err = newClient(cfg, cfg.RotationAuth, metrics.ofRotation()); err != nil {
 		return nil, err
 	}
 	return p, nil

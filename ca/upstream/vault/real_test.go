@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/internal/catest"
@@ -130,14 +131,15 @@ func TestSVIDsUnderVaultsRoot(t *testing.T) {
 	if n := testutil.ToFloat64(metrics.requests.WithLabelValues("ok")); n != 4 {
 		t.Errorf("%v requests went well, want 4", n)
 	}
-	if left := testutil.ToFloat64(metrics.expiry.WithLabelValues("daily")) - float64(time.Now().Unix()); math.Abs(left-3600) > 120 {
+	if left := testutil.ToFloat64(metrics.expiry) - float64(time.Now().Unix()); math.Abs(left-3600) > 120 {
 		t.Errorf("the token is said to end in %v s", left)
 	}
 	if left := time.Until(first.place.CredentialExpires()); math.Abs(left.Minutes()-60) > 2 {
 		t.Errorf("the token is said to end in %s", left)
 	}
-	if at := testutil.ToFloat64(metrics.expiry.WithLabelValues("rotation")); at != 0 {
-		t.Errorf("nobody rotates, and there is a token that ends at %v", at)
+	made(t, first.place, "ensign-2")
+	if n, err := testutil.GatherAndCount(s.cfg.Metrics.(*prometheus.Registry), "ensign_upstream_token_expiry_timestamp_seconds"); n != 1 || err != nil {
+		t.Errorf("%d tokens are shown, want the daily one alone: %v", n, err)
 	}
 }
 
@@ -217,4 +219,34 @@ func TestAnotherRootUnderTheNameIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	issue(t, service)
+}
+
+// TestOtherNames: setup.sh and the policies hold for any mount and trust domain, also
+// when they are run again; and no policy reaches into another mesh's mount.
+func TestOtherNames(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	variables := []string{"MOUNT=teams/books", "TRUST_DOMAIN=books.example", "ISSUER=ensign-b"}
+	s.vault.Setup(t, variables...)
+	s.vault.Setup(t, variables...)
+	theirs := s.cfg
+	theirs.Ledger = &catest.Ledger{}
+	s.cfg.Mount, s.cfg.Issuer, s.cfg.TrustDomain = "teams/books", "ensign-b", spiffeid.RequireTrustDomainFromString("books.example")
+	request := newRequest(t)
+	request.Template.Subject.Organization = []string{"books.example"}
+	request.Template.PermittedURIDomains = []string{"books.example"}
+	if _, err := s.first(t).CertifyIssuer(t.Context(), request); !errors.Is(err, ErrDenied) {
+		t.Errorf("with the login of another mesh: %v", err)
+	}
+	if _, err := s.place(t).Make(t.Context(), "ensign-2"); !errors.Is(err, ErrDenied) {
+		t.Errorf("with the login of another mesh: %v", err)
+	}
+	write(t, s.tokens, s.vault.NewToken(t, "1h", "teams/books-daily"))
+	if _, err := s.first(t).CertifyIssuer(t.Context(), request); err != nil {
+		t.Error(err)
+	}
+	s.cfg = theirs
+	if _, err := s.first(t).CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrDenied) {
+		t.Errorf("with the login of another mesh: %v", err)
+	}
 }

@@ -128,14 +128,13 @@ func newToken(secret string, seconds int, renews bool, now time.Time) token {
 func (c *client) hold(t token) {
 	c.held = t
 	c.health.holds(t)
-	expiry := c.metrics.expiry.WithLabelValues(c.credential)
 	switch {
 	case t.secret == "":
-		expiry.Set(0)
+		c.metrics.expiry.Set(0)
 	case t.life == 0:
-		expiry.Set(math.Inf(1))
+		c.metrics.expiry.Set(math.Inf(1))
 	default:
-		expiry.Set(float64(t.expires.Unix()))
+		c.metrics.expiry.Set(float64(t.expires.Unix()))
 	}
 }
 
