@@ -119,6 +119,33 @@ func TestIssuersOfACompromisedRootAreRevokedOnce(t *testing.T) {
 	}
 }
 
+// TestWhoWasMovedCountsForNoDay: of one that was renewed twice by the same proof, once.
+func TestWhoWasMovedCountsForNoDay(t *testing.T) {
+	f := &flock{}
+	f.issuer("i1", "r1")
+	f.issuer("i2", "r2")
+	f.svid("web", "web-1", "1f", "", "i1")
+	f.svid("web", "web-1", "2f", "1f", "i1") // an ordinary renewal
+	f.svid("web", "web-1", "3f", "2f", "i2")
+	f.svid("web", "web-1", "4f", "2f", "i2") // the second by this proof
+	f.svid("web", "web-2", "5f", "gone", "i2")
+	f.svid("till", "till-1", "6f", "", "i1")
+	f.svid("till", "till-1", "7f", "6f", "i2")
+	people := f.followers(t)
+	for id, want := range map[string]int{webID: 1, tillID: 1, "spiffe://cluster.local/ns/shop/sa/x": 0} {
+		if got, err := people.census.moved(t.Context(), id, time.Now().Add(-time.Minute)); err != nil || got != want {
+			t.Errorf("%s: %d, %v; want %d", id, got, err, want)
+		}
+	}
+	if got, err := people.census.moved(t.Context(), webID, time.Now().Add(time.Minute)); err != nil || got != 0 {
+		t.Errorf("before that day: %d, %v", got, err)
+	}
+	f.err = errors.New("disk")
+	if _, err := f.followers(t).census.moved(t.Context(), webID, time.Now()); err == nil {
+		t.Error("nobody was moved, by a ledger that can not be read")
+	}
+}
+
 // TestALongChainIsWalkedOnce: one who renews all day makes no look slow.
 func TestALongChainIsWalkedOnce(t *testing.T) {
 	f := &flock{}

@@ -76,10 +76,11 @@ func signing(a *ensignv1.Authority) *ensignv1.Root {
 	return a.Roots[i]
 }
 
-// TestTheRootIsRotated: the key too, and nobody has to come again with a token: not the
-// pods, one bound to its pod and one to its account, nor who was away with the old bundle.
+// TestTheRootIsRotated: the key too, and nobody has to come again with a token: neither
+// the pod that is bound to its SVID, nor the one that got its by its account. Limits that
+// are reached already keep nobody from following.
 func TestTheRootIsRotated(t *testing.T) {
-	p := startProcess(t, t.TempDir())
+	p := startProcess(t, t.TempDir(), "--issue-burst=2", "--issue-rate=0.0001", "--issue-per-day=2")
 	first, second := enroll(p, "web-1", true), enroll(p, "web-2", false)
 	before, old := p.bundle(), *first.svid
 	dismiss := school(t, first, second)
@@ -95,8 +96,11 @@ func TestTheRootIsRotated(t *testing.T) {
 		t.Errorf("bundle.pem has %d roots", len(now.Roots()))
 	}
 	for _, u := range []*pupil{first, second} {
-		if u.root() != to || u.trust.Root != to || u.get(t.Context()) != nil {
+		if u.root() != to || u.trust.Root != to {
 			t.Errorf("%s lives on %q, and was told %v", u.pod, u.root(), u.trust)
+		}
+		if err := u.get(t.Context()); status.Code(err) != codes.ResourceExhausted {
+			t.Errorf("%s has no limits after the rotation: %v", u.pod, err)
 		}
 	}
 	// What leads to the old root is worth nothing any more.

@@ -1,10 +1,74 @@
 package daemon
 
 import (
+	"context"
 	"crypto/x509"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
 )
+
+// press makes server certificates with one issuer.
+type press struct {
+	t      *testing.T
+	issuer *certifier
+	made   int
+}
+
+func (p *press) IssueServer(context.Context, ca.ServerRequest) (ca.Issued, error) {
+	p.made++
+	return ca.Issued{Leaf: certify(p.t, "leaf", false, p.issuer).cert, Issuers: []*x509.Certificate{p.issuer.cert}}, nil
+}
+
+// TestTheServerShowsHowItCameToItsRoots: behind leaf and issuer come the roots, and the
+// links, as they are at that moment.
+func TestTheServerShowsHowItCameToItsRoots(t *testing.T) {
+	a, b := certify(t, "a", true, nil), certify(t, "b", true, nil)
+	link := certify(t, "b", true, a).cert
+	roots := &teacher{}
+	roots.teach(t, 1, nil, a.cert)
+	s, err := newServerIdentity(t.Context(), &press{t: t, issuer: certify(t, "i", true, a)}, roots, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range []int{3, 5} {
+		shown, err := s.ServerCertificate()
+		again, _ := s.ServerCertificate()
+		if err != nil || len(shown.Certificate) != want || shown != again {
+			t.Errorf("step %d: %d certificates, %v; want %d", n, len(shown.Certificate), err, want)
+		}
+		if _, err := b.cert.Verify(x509.VerifyOptions{Roots: s.ClientRoots()}); (err == nil) != (n == 1) {
+			t.Errorf("step %d: clients of the second root: %v", n, err)
+		}
+		roots.teach(t, 2, []*x509.Certificate{link}, a.cert, b.cert)
+	}
+	shown, _ := s.ServerCertificate()
+	if last := shown.Certificate[4]; string(last) != string(link.Raw) {
+		t.Error("the link is not the last")
+	}
+}
+
+func TestTheServerCertificateSettlesOnTheRootThatSigns(t *testing.T) {
+	a, b := certify(t, "a", true, nil), certify(t, "b", true, nil)
+	roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
+	roots.teach(t, 1, nil, a.cert)
+	s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.settle(t.Context(), a.cert); err != nil || made.made != 1 {
+		t.Errorf("it leads there: %v, %d were made", err, made.made)
+	}
+	if err := s.settle(t.Context(), b.cert); err == nil {
+		t.Error("it says that it leads to a root that its issuer does not lead to")
+	}
+	made.issuer = certify(t, "i2", true, b)
+	if err := s.settle(t.Context(), b.cert); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestWhenTheServerCertificateIsDue(t *testing.T) {
 	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
