@@ -14,7 +14,8 @@ import (
 // TestAFleetRotatesWithoutAGatePassedEarly is the simulation on a small scale: the
 // fleet itself sees whether anybody was told more than all were ready for.
 func TestAFleetRotatesWithoutAGatePassedEarly(t *testing.T) {
-	f := startRotatingFleet(t, 20, 5)
+	// Were a gate to pass without the slow one, that would be seen.
+	f := startRotatingFleet(t, shape{pods: 20, accounts: 5, slow: 1})
 	for range 2 {
 		c := f.rotate(t, time.Second)
 		t.Log(c)
@@ -30,19 +31,15 @@ func TestAFleetRotatesWithoutAGatePassedEarly(t *testing.T) {
 // those of ensignd, in a process of its own; the fleet uses the same machine. Use
 // -benchtime 1x.
 func BenchmarkRotation(b *testing.B) {
-	for _, size := range []struct {
-		name           string
-		pods, accounts int
-		args           []string
-	}{
-		{"workloads=1000", 1000, 1000, nil},
-		{"workloads=10000", 10000, 10000, nil},
-		// The burst is what the first SVIDs take: renewals pass because a rotation asks
+	for _, s := range []shape{
+		{name: "workloads=1000", pods: 1000, accounts: 1000},
+		{name: "workloads=10000", pods: 10000, accounts: 10000},
+		// The limits are what the first SVIDs take: renewals pass because a rotation asks
 		// for them, or not at all.
-		{"one-account=1000", 1000, 1, []string{"--issue-burst", "1000", "--issue-rate", "1"}},
+		{name: "one-account=1000", pods: 1000, accounts: 1, args: []string{"--issue-burst", "1000", "--issue-rate", "1", "--issue-per-day", "1000"}},
 	} {
-		b.Run(size.name, func(b *testing.B) {
-			f := startRotatingFleet(b, size.pods, size.accounts, size.args...)
+		b.Run(s.name, func(b *testing.B) {
+			f := startRotatingFleet(b, s)
 			for b.Loop() {
 				rest, cpu := f.ensignd.memory(b, "VmRSS"), f.ensignd.cpu(b)
 				c := f.rotate(b, 30*time.Second)
@@ -51,9 +48,9 @@ func BenchmarkRotation(b *testing.B) {
 				b.Log(c)
 				b.ReportMetric(c.took().Seconds(), "s")
 				b.ReportMetric(used.Seconds(), "cpu-s")
-				b.ReportMetric(float64(used.Microseconds())/1000/float64(size.pods), "cpu-ms/workload")
+				b.ReportMetric(float64(used.Microseconds())/1000/float64(s.pods), "cpu-ms/workload")
 				b.ReportMetric(float64(most), "peak-SVIDs/s")
-				b.ReportMetric(float64(issued)/float64(size.pods), "SVIDs/workload")
+				b.ReportMetric(float64(issued)/float64(s.pods), "SVIDs/workload")
 				b.ReportMetric(rest/(1<<20), "MiB-before")
 				b.ReportMetric(f.ensignd.memory(b, "VmHWM")/(1<<20), "MiB-most")
 			}

@@ -45,27 +45,37 @@ type word struct{ bundle, root string }
 // connections from one.
 const podsPerMachine = 100
 
+// shape is what a fleet is made of.
+type shape struct {
+	name string
+	// pods share so many accounts; of so many, Envoy takes its time.
+	pods, accounts, slow int
+	args                 []string // of ensignd
+}
+
 // startRotatingFleet gives every pod an SVID by a token, and a stream by that.
-// accounts: how many accounts the pods share.
-func startRotatingFleet(t testing.TB, count, accounts int, args ...string) *rotatingFleet {
+func startRotatingFleet(t testing.TB, s shape) *rotatingFleet {
 	t.Helper()
 	manifests := t.TempDir()
 	f := &rotatingFleet{door: make(chan struct{}, 64), reported: map[string]word{}, faults: map[string]int{}}
-	for n := range count {
+	for n := range s.pods {
 		address := fmt.Sprintf("10.%d.%d.%d", 1+n>>16, n>>8&255, n&255)
 		pod := fmt.Sprintf("pod-%d", n)
 		f.workloads = append(f.workloads, &workload{
-			fleet: f, pod: pod, account: fmt.Sprintf("account-%d", n%accounts), leads: n < accounts,
+			fleet: f, pod: pod, account: fmt.Sprintf("account-%d", n%s.accounts), leads: n < s.accounts, settles: settleFor,
 			machine: net.IPv4(127, 1, byte(n/podsPerMachine>>8), byte(n/podsPerMachine)),
 			node:    fmt.Sprintf("sidecar~%s~%s.fleet~fleet.svc.cluster.local", address, pod),
 		})
+	}
+	for _, w := range f.workloads[:s.slow] {
+		w.settles = slowFor
 	}
 	for part := range slices.Chunk(f.workloads, 1000) { // a file has its limit
 		if err := os.WriteFile(filepath.Join(manifests, part[0].pod+".yaml"), []byte(f.manifest(part)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	f.ensignd = startEnsignd(t, manifests, args...)
+	f.ensignd = startEnsignd(t, manifests, s.args...)
 	text, err := os.ReadFile(filepath.Join(f.ensignd.data, "bundle.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +90,7 @@ func startRotatingFleet(t testing.TB, count, accounts int, args ...string) *rota
 	for _, w := range f.workloads {
 		running.Go(func() { w.run(ctx) })
 	}
-	f.eventually(t, "all workloads report", func() bool { return len(f.reported) == count && f.sequence > 0 })
+	f.eventually(t, "all workloads report", func() bool { return len(f.reported) == s.pods && f.sequence > 0 })
 	return f
 }
 

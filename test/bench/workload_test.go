@@ -30,6 +30,7 @@ import (
 // What the real agent takes its time over.
 const (
 	settleFor   = 100 * time.Millisecond // after an acknowledgement, before the report
+	slowFor     = 2 * time.Second        // the same, of a slow one
 	obeyWithin  = 10 * time.Millisecond
 	reportEvery = time.Minute
 	moveWithin  = 5 * time.Minute // to a connection that shows the new SVID
@@ -52,6 +53,7 @@ type workload struct {
 	node         string
 	leads        bool   // the first of its account
 	machine      net.IP // where it connects from
+	settles      time.Duration
 
 	svid     *svid
 	bundle   ca.Bundle // what Envoy has acknowledged
@@ -177,7 +179,7 @@ func (w *workload) trust(t *ensignv1.Trust) error {
 	w.fleet.told(w.pod, t, bundle)
 	if bundle.Hash() != w.bundle.Hash() {
 		w.bundle = bundle
-		w.report.Reset(settleFor)
+		w.report.Reset(w.settles)
 	}
 	if t.GetRoot() == w.home {
 		return nil
@@ -212,7 +214,7 @@ func (w *workload) settle(r renewal) bool {
 	}
 	w.failures = 0
 	w.svid = r.svid
-	w.report.Reset(settleFor)
+	w.report.Reset(w.settles)
 	return true
 }
 
