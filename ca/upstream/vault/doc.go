@@ -1,28 +1,44 @@
-// Package vault has the root of the mesh live in HashiCorp Vault's PKI engine.
+// Package vault has roots of the mesh live in HashiCorp Vault's PKI engine.
 //
-// Vault holds the root, or an intermediate under an outside root, and signs the
-// issuer of each replica; the issuer's private key never leaves its process.
+// Vault holds the roots, or intermediates under outside roots, each an issuer of one
+// mount by its name, and signs the issuer of each replica of ensignd; the issuer's
+// private key never leaves its process, and a root's never leaves Vault.
 //
-//	client, err := vault.NewClient(vault.Config{Address: …, Mount: "ensign", Issuer: "ensign-1", Auth: vault.TokenFile(path)})
-//	go client.Run(ctx)                         // keeps the token alive
-//	up, err := vault.Open(ctx, client, vault.Place{Dir: …, TrustDomain: td, Ledger: led})
-//	service, err := ca.New(ctx, ca.Config{Upstream: up, …})
+//	place, err := vault.New(vault.Config{Address: …, Mount: "ensign", Issuer: "ensign-1",
+//		Auth: vault.TokenFile(daily), RotationAuth: vault.TokenFile(rotation), TrustDomain: td, Ledger: led})
+//	go place.Run(ctx)                                     // keeps the daily token alive
+//	name, root, err := place.First(ctx)                   // the root that a new mesh begins with
+//	root, err = place.Open(ctx, name, chain)              // one that the ledger tells of: asks nobody
+//	root, err = place.Make(ctx, "ensign-x7k2")            // another, beside those that are there
+//	chain, err := root.CertifyIssuer(ctx, request)
+//
+// Package rotation drives all of that: a [Place] is one of its places.
+//
+// # Two credentials
+//
+// The daily ones sign what is named "Ensign issuer …", and are all that ensignd needs
+// on most days. Those of the rotation make roots, and sign what is named "Ensign
+// root …": the link from one root to the next, which agents follow that were away. They
+// are read when a root is made or linked and may be missing until then
+// ([ErrNoRotation] where ensignd was told of none). The policies of both are in
+// deploy/vault, and allow no more.
 //
 // # What Vault is trusted with
 //
-// It says which root there is, once: [Open] records that root in the ledger and
-// keeps it in bundle.pem. From then on these are the roots, whatever Vault says:
-// an issuer under any other is refused ([ErrOtherRoot]), so that no root comes
-// into force before workloads have it. It also means that a restart needs no Vault.
-//
-// What Vault signs is checked against what was asked ([ca.Upstream] allows another
-// serial and an earlier end): here what package ca cannot see, there the rest.
+// It says once which root there is by a name: when the mesh begins with it or it is
+// made. From then on that is the root, as the ledger tells it, whatever Vault has under
+// the name later: what another one signed is refused ([ErrOtherRoot]), so that no root
+// comes into force before workloads have it, and a restart needs no Vault. All that
+// Vault signs is compared with what was asked ([ErrAnswer]).
 //
 // # When Vault is not well
 //
 // Every call ends within [Config].Timeout, login included, with an error that says
-// what is wrong and what cures it. Nothing waits for Vault but the making of the
-// next issuer: the one in force goes on to its end, and package ca tries again.
+// what is wrong and what cures it; [Place.Healthy] says it again without asking.
+// Nothing waits for Vault but the making of the next issuer or root: the issuer in
+// force goes on to its end, and packages ca and rotation try again. A root that was
+// made while its answer was lost is found by its name.
 //
-// The rights that Ensign needs in Vault are in deploy/vault, and no more.
+// Under an outside root the next one is made by people: [Place.Make] says what to type
+// ([ErrByHand]), and finds it when it is there.
 package vault
