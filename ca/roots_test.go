@@ -3,6 +3,7 @@ package ca_test
 import (
 	"context"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"math/big"
 	"sync"
@@ -248,4 +249,25 @@ type confused struct {
 
 func (c *confused) CertifyIssuer(ctx context.Context, r ca.IssuerRequest) ([]*x509.Certificate, error) {
 	return c.signer.CertifyIssuer(ctx, r)
+}
+
+// TestAKeptIssuerWithoutATrustDomain signs only if it was imported.
+func TestAKeptIssuerWithoutATrustDomain(t *testing.T) {
+	for _, imported := range []bool{false, true} {
+		r := newRemains(t)
+		r.upstream.Alter = func(c *x509.Certificate) { c.PermittedURIDomains, c.PermittedDNSDomainsCritical = nil, false }
+		key, now := catest.NewKey(t), time.Now()
+		chain := must(r.upstream.CertifyIssuer(t.Context(), ca.IssuerRequest{PublicKey: key.Public(), Template: &x509.Certificate{
+			SerialNumber: big.NewInt(99), Subject: pkix.Name{CommonName: "CA"}, NotBefore: now.Add(-ca.Backdate), NotAfter: now.Add(24 * time.Hour), BasicConstraintsValid: true, IsCA: true,
+			MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign, SubjectKeyId: []byte{1},
+		}}))
+		if err := r.keys.SaveIssuer(ca.StoredIssuer{Key: key, Chain: chain, Introduced: true, Imported: imported}); err != nil {
+			t.Fatal(err)
+		}
+		r.upstream.Alter = nil
+		issued := must(issue(t, r.kept(t, nil), catest.Parse(t, catest.CSR(t, catest.NewKey(t)))))
+		if issued.Issuers[0].Equal(chain[0]) != imported {
+			t.Errorf("imported: %v; signed by %s", imported, issued.Issuers[0].SerialNumber)
+		}
+	}
 }
