@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,8 +24,8 @@ var rotationLab struct {
 	err  error
 }
 
-// rotationMesh is the bookshop alone: six real Envoys, a pod that no request passes
-// through among them.
+// rotationMesh is the bookshop beside a real Vault: seven real Envoys, one of them of a
+// pod that no request passes through.
 func rotationMesh(t *testing.T) *lab.Lab {
 	t.Helper()
 	need.Root(t)
@@ -34,6 +33,7 @@ func rotationMesh(t *testing.T) *lab.Lab {
 		Bin:       need.Programs(t, "ensignd", "ensign-agent", "ensign", "bookshop"),
 		Envoy:     need.Envoy(t),
 		Manifests: filepath.Join(need.Tree(t), "examples", "bookshop", "manifests"),
+		Vault:     lab.VaultConfig{Binary: need.Vault(t), Deploy: filepath.Join(need.Tree(t), "deploy", "vault")},
 		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	rotationLab.once.Do(func() {
@@ -67,99 +67,49 @@ func bystander(name string) lab.PodSpec {
 		App: []string{"bookshop", "serve", "--service", name, "--listen", ":9080"}}
 }
 
-// authority is what these tests read of `ensign ca status -o json`.
-type authority struct {
-	Roots []struct {
-		SHA256  string `json:"sha256"`
-		Place   string `json:"place"`
-		Trusted bool   `json:"trusted"`
-		Signing bool   `json:"signing"`
-	} `json:"roots"`
-	Bundle   string `json:"bundle_sha256"`
-	Rotation *struct {
-		ID      string `json:"id"`
-		Outcome string `json:"outcome"`
-		Step    string `json:"step"`
-		Problem string `json:"problem"`
-		Gate    struct {
-			Name      string `json:"name"`
-			Instances int    `json:"instances"`
-			Ready     int    `json:"ready"`
-			Laggards  []struct {
-				Name   string `json:"name"`
-				Reason string `json:"reason"`
-			} `json:"laggards"`
-		} `json:"gate"`
-		Timeline []event `json:"timeline"`
-	} `json:"rotation"`
-}
-
-type event struct {
-	Time time.Time `json:"time"`
-	Verb string    `json:"verb"`
-}
-
-func status(t *testing.T, l *lab.Lab) authority {
+func status(t *testing.T, l *lab.Lab) lab.Authority {
 	t.Helper()
-	a, err := statusOf(t.Context(), l)
+	a, err := l.Authority(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a
 }
 
-func statusOf(ctx context.Context, l *lab.Lab) (a authority, err error) {
-	r := l.Ensign(ctx, "ca", "status", "-o", "json")
-	if err := json.Unmarshal([]byte(r.Output), &a); err != nil {
-		return a, fmt.Errorf("reading ca status: %w: %s", err, r.Output)
-	}
-	return a, nil
-}
-
-// signing is the fingerprint of the root that signs.
-func (a authority) signing() string {
-	for _, root := range a.Roots {
-		if root.Signing {
-			return root.SHA256
-		}
-	}
-	return ""
-}
-
-// step is where the rotation stands; "" if there never was one.
-func (a authority) step() string {
-	if a.Rotation == nil {
-		return ""
-	}
-	return a.Rotation.Step
-}
-
-// rotate begins a rotation and does not wait for it.
-func rotate(t *testing.T, l *lab.Lab, args ...string) {
+// rotated runs one rotation to its end, with something done meanwhile, prints its
+// course, and wants it completed under another root.
+func rotated(t *testing.T, l *lab.Lab, meanwhile func(), args ...string) lab.Authority {
 	t.Helper()
-	if r := l.Ensign(t.Context(), append([]string{"ca", "rotate", "root"}, args...)...); r.Code != 0 {
+	before := status(t, l)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	last := ""
+	if before.Rotation != nil {
+		last = before.Rotation.ID
+	}
+	courses, failed := make(chan lab.Course, 1), make(chan error, 1)
+	go func() {
+		course, err := l.Watch(ctx, last, nil)
+		courses <- course
+		failed <- err
+	}()
+	if r := l.Ensign(ctx, append([]string{"ca"}, args...)...); r.Code != 0 {
 		t.Fatalf("exit %d:\n%s", r.Code, r.Output)
 	}
-}
-
-// ended waits until no rotation runs, and wants this outcome.
-func ended(t *testing.T, l *lab.Lab, outcome string) authority {
-	t.Helper()
-	deadline := time.Now().Add(90 * time.Second)
-	for {
-		// ensignd may be away for a moment: some tests kill it.
-		a, err := statusOf(t.Context(), l)
-		if err == nil && a.Rotation != nil && a.Rotation.Outcome != "running" {
-			if a.Rotation.Outcome != outcome {
-				t.Errorf("the rotation has %s, want %s", a.Rotation.Outcome, outcome)
-			}
-			return a
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the rotation does not end: %v\n%s", err, l.Ensign(t.Context(), "ca", "status").Output)
-		}
-		time.Sleep(100 * time.Millisecond)
+	if meanwhile != nil {
+		meanwhile()
 	}
+	course, err := <-courses, <-failed
+	t.Logf("course, %.1f s:\n%s", course.Took().Seconds(), course)
+	if err != nil {
+		t.Fatalf("the rotation does not end: %v\n%s", err, l.Ensign(t.Context(), "ca", "status").Output)
+	}
+	now := status(t, l)
+	if now.Rotation.Outcome != "completed" || now.Signing().Fingerprint == before.Signing().Fingerprint {
+		t.Errorf("the rotation has %s, and %s signs, after %s", now.Rotation.Outcome, now.Signing().Name, before.Signing().Name)
+	}
+	onlyRoot(t, l, now)
+	return now
 }
 
 // reaches waits until the rotation has entered a step, now or before.
@@ -167,7 +117,7 @@ func reaches(t *testing.T, l *lab.Lab, step string) {
 	t.Helper()
 	verbs := map[string]string{"preparing": "begin", "distributing": "distribute", "activating": "activate", "retiring": "retire"}
 	eventually(t, func() error {
-		a, err := statusOf(t.Context(), l)
+		a, err := l.Authority(t.Context())
 		if err != nil {
 			return err
 		}
@@ -176,16 +126,16 @@ func reaches(t *testing.T, l *lab.Lab, step string) {
 				return nil
 			}
 		}
-		return fmt.Errorf("the rotation is at %s", a.step())
+		return fmt.Errorf("the rotation is at %s", a.Rotation.Step)
 	})
 }
 
 // onlyRoot wants every Envoy to trust this root and no other, and to live on it.
-func onlyRoot(t *testing.T, l *lab.Lab, a authority) {
+func onlyRoot(t *testing.T, l *lab.Lab, a lab.Authority) {
 	t.Helper()
 	for _, root := range a.Roots {
 		if root.Trusted != root.Signing {
-			t.Errorf("root %s: trusted %t, signing %t", root.SHA256, root.Trusted, root.Signing)
+			t.Errorf("root %s: trusted %t, signing %t", root.Name, root.Trusted, root.Signing)
 		}
 	}
 	want := "" // the serial of the root, as Envoy writes it
@@ -267,17 +217,4 @@ func underLoad(t *testing.T, l *lab.Lab, act func(), excused ...string) {
 		t.Errorf("%d handshakes with the catalog: this test does not test what it says", n)
 	}
 	ledgerHolds(t, l)
-}
-
-// timeline is a rotation's steps and how long each took.
-func timeline(a authority) string {
-	var text strings.Builder
-	for i, event := range a.Rotation.Timeline {
-		fmt.Fprintf(&text, "%-12s %s", event.Verb, event.Time.Format(time.RFC3339))
-		if i > 0 {
-			fmt.Fprintf(&text, "  +%s", event.Time.Sub(a.Rotation.Timeline[i-1].Time))
-		}
-		text.WriteByte('\n')
-	}
-	return text.String()
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -13,29 +12,53 @@ import (
 	"github.com/ensign-mesh/ensign/test/lab"
 )
 
-// The root is replaced, key and all, and then put back; nobody notices. What the old
-// root signed is refused afterwards.
-func TestTheRootIsReplacedUnderLoad(t *testing.T) {
+// The root moves from ensignd into Vault, there to the next one, and then back; the
+// key is another each time, and nobody notices.
+func TestTheRootMovesThroughVaultUnderLoad(t *testing.T) {
 	l := rotationMesh(t)
-	old := status(t, l)
 	underLoad(t, l, func() {
-		rotate(t, l, "--window", "3s", "--wait=80s")
-		now := ended(t, l, "completed")
-		t.Logf("timeline:\n%s", timeline(now))
-		if now.signing() == old.signing() {
-			t.Error("the same root signs")
+		for _, way := range []struct{ name, place string }{{"built in to Vault", "vault"}, {"to Vault's next", "vault"}} {
+			t.Log(way.name)
+			args := []string{"rotate", "root", "--via", way.place, "--window", "3s"}
+			if now := rotated(t, l, nil, args...); now.Signing().Place != way.place {
+				t.Errorf("the root that signs is in %s", now.Signing().Place)
+			}
 		}
-		onlyRoot(t, l, now)
-
-		if r := l.Ensign(t.Context(), "ca", "rollback", "--reason", "test", "--wait=80s"); r.Code != 0 {
-			t.Fatalf("rollback: exit %d:\n%s", r.Code, r.Output)
+		before := status(t, l)
+		t.Log("rollback")
+		back := rotated(t, l, nil, "rollback", "--reason", "test")
+		if back.Signing().Fingerprint != before.Rotation.From.Fingerprint {
+			t.Errorf("%s signs, want %s", back.Signing().Name, before.Rotation.From.Name)
 		}
-		back := ended(t, l, "completed")
-		if back.signing() != old.signing() || back.Bundle != old.Bundle {
-			t.Errorf("signing %s with bundle %s, want %s and %s", back.signing(), back.Bundle, old.signing(), old.Bundle)
-		}
-		onlyRoot(t, l, back)
+		t.Log("home again")
+		rotated(t, l, nil, "rotate", "root", "--via", "builtin", "--window", "1s")
 	})
+}
+
+// In mid-way it is turned around: all live on the root that they lived on before.
+func TestARotationIsTurnedAroundUnderLoad(t *testing.T) {
+	l := rotationMesh(t)
+	for _, step := range []string{"distributing", "activating", "retiring"} {
+		t.Run(step, func(t *testing.T) {
+			before := status(t, l)
+			underLoad(t, l, func() {
+				if r := l.Ensign(t.Context(), "ca", "rotate", "root", "--window", "2s"); r.Code != 0 {
+					t.Fatal(r.Output)
+				}
+				reaches(t, l, step)
+				r := l.Ensign(t.Context(), "ca", "rollback", "--reason", "test", "--wait=80s")
+				now := status(t, l)
+				// It may have been over a moment before.
+				if r.Code != 0 && now.Rotation.Outcome != "rolled-back" {
+					t.Fatalf("exit %d:\n%s", r.Code, r.Output)
+				}
+				if now.Signing().Fingerprint != before.Signing().Fingerprint {
+					t.Errorf("%s signs, want %s", now.Signing().Name, before.Signing().Name)
+				}
+				onlyRoot(t, l, now)
+			})
+		})
+	}
 }
 
 // What the old root signed opens nothing once the rotation is done.
@@ -50,7 +73,7 @@ func TestTheOldRootOpensNothingAfterwards(t *testing.T) {
 	if _, err := thief.Fresh(t.Context(), l.Pod("catalog"), 9080); err != nil {
 		t.Fatalf("an SVID in force is refused: %v", err)
 	}
-	rotate(t, l, "--window", "1s", "--wait=80s")
+	rotated(t, l, nil, "rotate", "root", "--window", "1s")
 	if _, err := thief.Fresh(t.Context(), l.Pod("catalog"), 9080); err == nil {
 		t.Error("an SVID of the old root is let in")
 	}
@@ -60,34 +83,36 @@ func TestTheOldRootOpensNothingAfterwards(t *testing.T) {
 // Envoy takes the requests in its hands with it: its pod is one that none pass.)
 func TestKillsAtEveryStepOfARotation(t *testing.T) {
 	l := rotationMesh(t)
-	kills := map[string]func(*testing.T){
-		"ensignd": func(t *testing.T) { killControl(t, l) },
-		"agent":   func(t *testing.T) { killAgent(t, l.Pod("storefront")) },
-		"envoy":   func(t *testing.T) { killEnvoy(t, l.Pod("aside")) },
+	victims := []struct {
+		name string
+		kill func(*testing.T)
+	}{
+		{"ensignd", func(t *testing.T) { killControl(t, l) }},
+		{"vault", func(t *testing.T) {
+			if err := l.Vault.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"agent", func(t *testing.T) { killAgent(t, l.Pod("storefront")) }},
+		{"envoy", func(t *testing.T) { killEnvoy(t, l.Pod("aside")) }},
 	}
 	for _, step := range []string{"preparing", "distributing", "activating", "retiring"} {
-		for victim, kill := range kills {
-			t.Run(fmt.Sprintf("%s while %s", victim, step), func(t *testing.T) {
-				allSynced(t, l)
-				before := status(t, l)
-				underLoad(t, l, func() {
-					rotate(t, l, "--window", "1s")
-					reaches(t, l, step)
-					kill(t)
-					now := ended(t, l, "completed")
-					t.Logf("timeline:\n%s", timeline(now))
-					if now.signing() == before.signing() {
-						t.Error("the same root signs")
-					}
-					onlyRoot(t, l, now)
-				})
+		t.Run(step, func(t *testing.T) {
+			underLoad(t, l, func() {
+				for _, victim := range victims {
+					t.Log(victim.name)
+					rotated(t, l, func() {
+						reaches(t, l, step)
+						victim.kill(t)
+					}, "rotate", "root", "--via", "vault", "--window", "1s")
+				}
 			})
-		}
+		})
 	}
 }
 
 // An Envoy that does not answer keeps the gate waiting, is named, and lets it go on
-// when it wakes. Rolled back meanwhile, it is waited for on the way back too.
+// when it wakes.
 func TestAnEnvoyThatDoesNotAcknowledgeIsNamed(t *testing.T) {
 	l := rotationMesh(t)
 	pid := envoyOf(t, l.Pod("aside"))
@@ -96,27 +121,23 @@ func TestAnEnvoyThatDoesNotAcknowledgeIsNamed(t *testing.T) {
 	}
 	wake := func() { _ = syscall.Kill(pid, syscall.SIGCONT) }
 	defer wake()
-	rotate(t, l, "--window", "1s")
-	named := func(gate string) {
-		t.Helper()
+	rotated(t, l, func() {
 		eventually(t, func() error {
-			a := status(t, l)
-			for _, laggard := range a.Rotation.Gate.Laggards {
-				if laggard.Name == "stock/aside" && a.Rotation.Gate.Name == gate && a.Rotation.Gate.Ready == a.Rotation.Gate.Instances-1 {
+			gate := status(t, l).Rotation.Gate
+			for _, laggard := range gate.Laggards {
+				if laggard.Name == "stock/aside" && gate.Name == "new-bundle" && gate.Ready == gate.Instances-1 {
 					t.Logf("named: %s", laggard.Reason)
 					return nil
 				}
 			}
-			return fmt.Errorf("gate %+v", a.Rotation.Gate)
+			return fmt.Errorf("gate %+v", gate)
 		})
-	}
-	named("new-bundle")
-	time.Sleep(2 * time.Second)
-	if got := status(t, l).step(); got != "distributing" {
-		t.Errorf("the rotation is at %s though an Envoy has not acknowledged", got)
-	}
-	wake()
-	ended(t, l, "completed")
+		time.Sleep(2 * time.Second)
+		if got := status(t, l).Rotation.Step; got != "distributing" {
+			t.Errorf("the rotation is at %s though an Envoy has not acknowledged", got)
+		}
+		wake()
+	}, "rotate", "root", "--window", "1s")
 }
 
 // A pod whose agent was away through the whole rotation comes back alone, with the
@@ -125,10 +146,15 @@ func TestAnAgentThatWasAwayComesBack(t *testing.T) {
 	l := rotationMesh(t)
 	away := l.Pod("aside")
 	stopPod(t, away)
-	rotate(t, l, "--window", "1s", "--laggards", "skip-offline=2s", "--wait=80s")
-	after := status(t, l)
-	if !slices.ContainsFunc(after.Rotation.Timeline, func(e event) bool { return e.Verb == "skip" }) {
-		t.Error("nobody was skipped on the record")
+	if r := l.Ensign(t.Context(), "ca", "rotate", "root", "--window", "1s", "--laggards", "skip-offline=2s", "--wait=80s"); r.Code != 0 {
+		t.Fatalf("exit %d:\n%s", r.Code, r.Output)
+	}
+	after, skipped := status(t, l), false
+	for _, event := range after.Rotation.Timeline {
+		skipped = skipped || event.Verb == "skip" && strings.Contains(event.Detail, "stock/aside")
+	}
+	if !skipped {
+		t.Errorf("the record does not say whom the rotation went on without: %+v", after.Rotation.Timeline)
 	}
 	roots, err := os.ReadFile(filepath.Join(away.Dir, "bundle.pem"))
 	if err != nil {
@@ -165,11 +191,11 @@ func stopPod(t *testing.T, p *lab.Pod) {
 // ensignd is killed again and again, at moments of its own choosing.
 func TestARotationGoesOnWhereTheLedgerSays(t *testing.T) {
 	l := rotationMesh(t)
-	rotate(t, l, "--window", "1s")
-	for range 6 {
-		killControl(t, l)
-		time.Sleep(150 * time.Millisecond)
-	}
-	ended(t, l, "completed")
+	rotated(t, l, func() {
+		for range 6 {
+			killControl(t, l)
+			time.Sleep(150 * time.Millisecond)
+		}
+	}, "rotate", "root", "--window", "1s")
 	ledgerHolds(t, l)
 }
