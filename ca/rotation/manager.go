@@ -40,6 +40,7 @@ type Manager struct {
 // view is what is told: the state as far as it was published. It is immutable.
 type view struct {
 	state   *state
+	settled bool
 	anchor  *anchor // the root that signs
 	signer  Root
 	trust   *Trust
@@ -140,7 +141,7 @@ func (m *Manager) Signing() *x509.Certificate { return m.view.Load().anchor.root
 // asking anybody; nil if it could.
 func (m *Manager) Healthy() error {
 	a := m.view.Load().anchor
-	if now := time.Now(); a.expired(now) {
+	if a.expired(time.Now()) {
 		return fmt.Errorf("root %s has expired at %s", a, clock(a.notAfter()))
 	}
 	return m.cfg.Places[a.place].Healthy()

@@ -146,7 +146,7 @@ func TestThePlan(t *testing.T) {
 			t.Errorf("%+v", plan)
 		}
 		text := strings.Join(append(plan.Warnings, plan.Steps...), "\n")
-		for _, part := range []string{"no token", "1 instances report nothing", "no way back", "is refused by everybody", "within 1m0s", "revoked", "passed over by name"} {
+		for _, part := range []string{"no token", "of 1 instances nothing reports", "no way back", "is refused by everybody", "within 1m0s", "revoked", "passed over by name"} {
 			if !strings.Contains(text, part) {
 				t.Errorf("nothing about %q in\n%s", part, text)
 			}

@@ -14,7 +14,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		expiry:    gauges("ensign_root_expiry_timestamp_seconds", "When a root that is trusted now ends, in Unix time; signing: issuers are signed by it.", "fingerprint", "signing"),
+		expiry:    gauges("ensign_root_expiry_timestamp_seconds", "When a root that is trusted now, or a CA below it that signs issuers, ends, in Unix time; signing: issuers are signed by it.", "fingerprint", "signing"),
 		steps:     gauges("ensign_rotation_step", "1 for the step that the rotation of the root is at; all 0 while none runs.", "step"),
 		since:     gauge("ensign_rotation_step_since_timestamp_seconds", "When the step that the rotation is at began, in Unix time; 0 while none runs."),
 		paused:    gauge("ensign_rotation_paused", "1 while the rotation of the root is paused."),

@@ -76,7 +76,7 @@ func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string
 		}
 	}
 	if unverifiable > 0 {
-		all = append(all, fmt.Sprintf("%d instances report nothing, so that nobody can tell whether they follow: they fall under --laggards", unverifiable))
+		all = append(all, fmt.Sprintf("of %d instances nothing reports, so that nobody can tell whether they follow: they fall under --laggards", unverifiable))
 	}
 	return all
 }

@@ -88,11 +88,8 @@ func (m *Manager) withTurn(ctx context.Context, a *anchor) (Root, error) {
 
 // usable says why a root can not sign, as far as is known without asking it.
 func (m *Manager) usable(ctx context.Context, a *anchor) error {
-	switch now := time.Now(); {
-	case a.compromised:
-		return fmt.Errorf("root %s was compromised", a)
-	case a.expired(now):
-		return fmt.Errorf("root %s has expired at %s", a, clock(a.notAfter()))
+	if err := a.believable(time.Now()); err != nil {
+		return err
 	}
 	if _, err := m.withTurn(ctx, a); err != nil {
 		return err
@@ -107,10 +104,8 @@ func (m *Manager) usable(ctx context.Context, a *anchor) error {
 func (m *Manager) turnAround(ctx context.Context, s *state, actor, reason string) error {
 	r := s.running()
 	d := detail{Reason: reason}
-	if r.step != Preparing {
-		if err := m.usable(ctx, r.from); err != nil {
-			return fmt.Errorf("%w: nothing goes back to the old root: %w", ErrRefused, err)
-		}
+	if err := m.returnable(ctx, r); err != nil {
+		return fmt.Errorf("%w: nothing goes back to the old root: %w", ErrRefused, err)
 	}
 	if r.step == Retiring {
 		// Some know the new root alone already. That it signs this is wished, not needed:
@@ -128,6 +123,18 @@ func (m *Manager) turnAround(ctx context.Context, s *state, actor, reason string
 		}
 		return []record{{verb: rollback, actor: actor, id: r.id, detail: d}}, nil
 	})
+}
+
+// returnable says why a rotation can not be turned around. Where the old root signs still,
+// nothing more is asked of it than before.
+func (m *Manager) returnable(ctx context.Context, r *run) error {
+	switch r.step {
+	case Preparing:
+		return nil
+	case Distributing:
+		return r.from.believable(time.Now())
+	}
+	return m.usable(ctx, r.from)
 }
 
 // linkLimit bounds how long a rollback waits for its link.

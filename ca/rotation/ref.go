@@ -105,6 +105,17 @@ func (a *anchor) notBefore() time.Time {
 
 func (a *anchor) expired(now time.Time) bool { return !now.Before(a.notAfter()) }
 
+// believable says why nobody should trust the root any more.
+func (a *anchor) believable(now time.Time) error {
+	switch {
+	case a.compromised:
+		return fmt.Errorf("root %s was compromised", a)
+	case a.expired(now):
+		return fmt.Errorf("root %s has expired at %s", a, clock(a.notAfter()))
+	}
+	return nil
+}
+
 // String names the root for people.
 func (a *anchor) String() string {
 	return fmt.Sprintf("%q (%.12s, %s in %s)", a.root().Subject.String(), a.fingerprint, a.name, a.place)

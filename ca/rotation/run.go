@@ -167,7 +167,7 @@ func (m *Manager) catchUp(ctx context.Context) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.view.Load().state == s {
+	if v := m.view.Load(); v.state == s && v.settled == m.isSettled(s) {
 		return s, nil
 	}
 	return s, m.publish(ctx)

@@ -6,17 +6,18 @@ import (
 	"time"
 )
 
-// Status is where everything stands, and a channel that closes when that changes.
+// Status is where everything stands, and a channel that closes when that changes. While
+// the population can't be read, LiveSVIDs are those of the last look.
 func (m *Manager) Status(ctx context.Context) (*Status, <-chan struct{}, error) {
 	s, l, problem, news := m.now()
 	if s.running() == nil && (l == nil || l.revision != s.revision || time.Since(l.now) >= often) {
-		fresh, err := m.idleLook(ctx, &question{revision: s.revision, step: Done, now: time.Now()})
-		if err != nil {
-			return nil, nil, err
-		}
-		if l = fresh; l != nil {
+		if fresh, err := m.idleLook(ctx, &question{revision: s.revision, step: Done, now: time.Now()}); err == nil && fresh != nil {
+			l = fresh
 			m.keep(s, l)
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
 	}
 	v := m.view.Load()
 	status := &Status{Trust: v.trust}

@@ -139,7 +139,7 @@ func (m *Manager) publish(ctx context.Context) error {
 	if err := writeBundle(m.cfg.Dir, trust.Bundle); err != nil {
 		return fmt.Errorf("writing the roots for people and agents: %w", err)
 	}
-	next := &view{state: s, anchor: a, signer: signer, trust: trust, told: now, changed: make(chan struct{}), parents: s.parents()}
+	next := &view{state: s, settled: settled, anchor: a, signer: signer, trust: trust, told: now, changed: make(chan struct{}), parents: s.parents()}
 	same := before.same(trust)
 	if same {
 		next.trust, next.told, next.changed = old.trust, old.told, old.changed
