@@ -9,11 +9,23 @@ import (
 	"github.com/ensign-mesh/ensign/test/lab/load"
 )
 
+// handshakes makes every request one: Envoys would do it all with a few connections.
+const handshakes = `apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: web, namespace: fleet}
+spec:
+  host: web.fleet.svc.cluster.local
+  trafficPolicy: {connectionPool: {http: {maxRequestsPerConnection: 1}}}
+`
+
 // BenchmarkRotationOfEnvoys is a rotation of the built-in root with a window of 30 s
 // and 20 real Envoys, under 200 requests a second on fresh and on kept connections,
 // none of which may fail. Use -benchtime 1x.
 func BenchmarkRotationOfEnvoys(b *testing.B) {
 	l := envoyFleet(b)
+	if err := l.Apply("handshakes.yaml", handshakes); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		before, err := l.Authority(b.Context())
 		if err != nil {
