@@ -40,6 +40,9 @@ type Service struct {
 	// roots were the upstream's bundle when it was last asked.
 	roots atomic.Pointer[Bundle]
 
+	// asking is the context of questions that come without one.
+	asking context.Context
+
 	// turn is held by who replaces the issuer.
 	turn chan struct{}
 }
@@ -75,7 +78,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{cfg: cfg, turn: make(chan struct{}, 1)}
+	s := &Service{cfg: cfg, turn: make(chan struct{}, 1), asking: context.WithoutCancel(ctx)}
 	if err := s.restore(ctx); err != nil {
 		return nil, fmt.Errorf("going on with the kept issuers: %w", err)
 	}
@@ -97,7 +100,7 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 // Bundle is the roots that workloads must trust now: the upstream's, or, while that
 // can't say, what it said last.
 func (s *Service) Bundle() Bundle {
-	bundle, err := s.trusted(context.Background())
+	bundle, err := s.trusted(s.asking)
 	if err != nil {
 		return *s.roots.Load()
 	}
