@@ -98,11 +98,11 @@ func (w *world) check(t *testing.T, p *process, f *fleet) {
 	if trust.Root != s.Rotation.To || len(trust.Bundle.Roots()) != 1 || len(trust.Links) != 1 {
 		t.Errorf("%+v", trust)
 	}
-	for _, p := range f.pods {
+	f.each(func(p *pod) {
 		if p.bundle != trust.Bundle.Hash() || p.SVIDs[len(p.SVIDs)-1].Root != trust.Root || len(p.SVIDs) != 2 {
 			t.Errorf("%s: %+v", p.Name, p)
 		}
-	}
+	})
 }
 
 // TestAnAppendOfUnknownEnd: the ledger answers an error, and the entry is there all the

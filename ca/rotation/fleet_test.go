@@ -124,7 +124,10 @@ func (s settleFor) RevokeIssuers(_ context.Context, root, _ string) error {
 func (f *fleet) follow(ctx context.Context, m *Manager) {
 	for ctx.Err() == nil {
 		trust, changed := m.Trust()
-		for n := range f.pods {
+		f.mu.Lock()
+		all := len(f.pods)
+		f.mu.Unlock()
+		for n := range all {
 			go f.obey(ctx, n, trust)
 		}
 		select {
@@ -168,6 +171,15 @@ func (f *fleet) obey(ctx context.Context, n int, t *Trust) {
 	}
 	if renewed && wait(delay) {
 		f.doing(p, t, func() { f.report(p) })
+	}
+}
+
+// each looks at every pod.
+func (f *fleet) each(look func(*pod)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range f.pods {
+		look(p)
 	}
 }
 

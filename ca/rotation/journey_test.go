@@ -110,11 +110,11 @@ func (w *world) checkBack(t *testing.T, p *process, f *fleet, first string, step
 	if s.Rotation.Outcome != outcome || trust.Root != first || len(trust.Bundle.Roots()) != 1 || ca.Fingerprint(p.Signing()) != first || s.Rotation.Problem != "" {
 		t.Errorf("%s: %+v, trust %+v", step, s.Rotation, trust)
 	}
-	for _, p := range f.pods {
+	f.each(func(p *pod) {
 		if p.bundle != trust.Bundle.Hash() || p.SVIDs[len(p.SVIDs)-1].Root != first {
 			t.Errorf("%s: %s lives on another root", step, p.Name)
 		}
-	}
+	})
 	if links := len(trust.Links); links != map[Step]int{Retiring: 1, Done: 1}[step] {
 		t.Errorf("%s: %d links", step, links)
 	}
@@ -170,11 +170,11 @@ func TestTwoProcesses(t *testing.T) {
 		if !p.await(t.Context(), ended) {
 			t.Fatal("it does not end")
 		}
-		for _, p := range f.pods {
+		f.each(func(p *pod) {
 			if p.SVIDs[len(p.SVIDs)-1].Root != f.told().Root {
 				t.Errorf("%s was left behind", p.Name)
 			}
-		}
+		})
 	})
 }
 

@@ -159,11 +159,11 @@ func TestAbortWhileNothingWorks(t *testing.T) {
 			if got := fmt.Sprint(w.verbs()); got != want {
 				t.Errorf("%s: the ledger has %s", action, got)
 			}
-			for _, p := range f.pods {
+			f.each(func(p *pod) {
 				if len(p.SVIDs) != 1 {
 					t.Errorf("%s: %s was told to renew, and nobody could sign", action, p.Name)
 				}
-			}
+			})
 		})
 	}
 }

@@ -86,11 +86,11 @@ func (w *world) history(t *testing.T, pods int, events []event) {
 	}
 	time.Sleep(time.Minute)
 	trust := f.told()
-	for _, p := range f.pods {
+	f.each(func(p *pod) {
 		if last := p.SVIDs[len(p.SVIDs)-1]; !p.gone && (p.bundle != trust.Bundle.Hash() || last.Root != trust.Root) {
 			w.t.Errorf("%s was left behind: %+v", p.Name, p)
 		}
-	}
+	})
 }
 
 // happen does one thing.
