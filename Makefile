@@ -55,10 +55,10 @@ demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
 .PHONY: test
 test: tools envoy vault build bookshop ## every test, with the race detector
 	@deploy/tools/packages.sh gcc promtool softhsm2-util
-	@# The whole mesh last and by itself: it measures times, and needs the machine.
+	@# Whole meshes last and one by one: they measure times, and need the machine.
 	@export CGO_ENABLED=1 CI=true; status=0; \
-	  go test -race -timeout $(TEST_TIMEOUT) $$(go list $(TEST_PACKAGES) | grep -v '/test/e2e$$') || status=1; \
-	  go test -race -timeout $(TEST_TIMEOUT) ./test/e2e || status=1; \
+	  go test -race -timeout $(TEST_TIMEOUT) $$(go list $(TEST_PACKAGES) | grep -Ev '/test/(e2e|runbooks)$$') || status=1; \
+	  go test -race -p 1 -timeout $(TEST_TIMEOUT) ./test/e2e ./test/runbooks || status=1; \
 	  exit $$status
 
 .PHONY: bench

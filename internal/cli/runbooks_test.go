@@ -1,81 +1,53 @@
 package cli
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ensign-mesh/ensign/test/runbooks"
 )
 
-// runbook is one file of docs/runbooks.
-type runbook struct {
-	name, text string
-	// commands are the lines of its console blocks, without their prompt.
-	commands []string
-}
-
-func runbooks(t *testing.T) []runbook {
+func books(t *testing.T) []runbooks.Book {
 	t.Helper()
-	files, err := filepath.Glob("../../docs/runbooks/*.md")
-	if err != nil || len(files) < 9 {
-		t.Fatalf("%d runbooks, %v", len(files), err)
-	}
-	var all []runbook
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := runbook{name: filepath.Base(file), text: string(text)}
-		for _, block := range regexp.MustCompile("(?ms)^```console( if [^\n]+)?\n(.*?)^```$").FindAllStringSubmatch(r.text, -1) {
-			for l := range strings.Lines(block[2]) {
-				command, ok := strings.CutPrefix(strings.TrimSuffix(l, "\n"), "$ ")
-				if !ok {
-					t.Errorf("%s: %q does not begin with a prompt", r.name, l)
-				}
-				r.commands = append(r.commands, command)
-			}
-		}
-		if strings.Count(r.text, "```") != 2*strings.Count(r.text, "```console") {
-			t.Errorf("%s has a fence that is not for the console", r.name)
-		}
-		all = append(all, r)
+	all, err := runbooks.Read("../../docs/runbooks")
+	if err != nil || len(all) < 9 {
+		t.Fatalf("%d runbooks, %v", len(all), err)
 	}
 	return all
 }
 
 func TestRunbooksHaveTheirFiveParts(t *testing.T) {
-	for _, r := range runbooks(t) {
-		if r.name == "README.md" {
+	for _, r := range books(t) {
+		if r.Name == "README.md" {
 			continue
 		}
 		var parts []string
-		for _, heading := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(r.text, -1) {
+		for _, heading := range regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(r.Text, -1) {
 			parts = append(parts, heading[1])
 		}
 		if got, want := strings.Join(parts, "; "), "Symptoms; What is at stake; Commands; How to see that it is over; If it is not"; got != want {
-			t.Errorf("%s: %s, want %s", r.name, got, want)
+			t.Errorf("%s: %s, want %s", r.Name, got, want)
 		}
 	}
 }
 
 // TestRunbooksExplainTheirVariables: at their top, in the README, or by setting them.
 func TestRunbooksExplainTheirVariables(t *testing.T) {
-	all := runbooks(t)
+	all := books(t)
 	var shared string
 	for _, r := range all {
-		if r.name == "README.md" {
-			shared = r.text
+		if r.Name == "README.md" {
+			shared = r.Text
 		}
 	}
 	for _, r := range all {
-		top, _, _ := strings.Cut(r.text, "## Symptoms")
-		for _, command := range r.commands {
+		top, _, _ := strings.Cut(r.Text, "## Symptoms")
+		for _, command := range r.Commands() {
 			for _, use := range regexp.MustCompile(`\$\{?([A-Za-z_]+)(:-)?`).FindAllStringSubmatch(command, -1) {
-				set := regexp.MustCompile(`\b` + use[1] + `=|\bfor ` + use[1] + ` in\b`).MatchString(strings.Join(r.commands, "\n"))
+				set := regexp.MustCompile(`\b` + use[1] + `=|\bfor ` + use[1] + ` in\b`).MatchString(strings.Join(r.Commands(), "\n"))
 				if explained := "`$" + use[1] + "`"; use[2] == "" && !set && !strings.Contains(shared, explained) && !strings.Contains(top, explained) {
-					t.Errorf("%s: nobody says what $%s is: %s", r.name, use[1], command)
+					t.Errorf("%s: nobody says what $%s is: %s", r.Name, use[1], command)
 				}
 			}
 		}
@@ -91,8 +63,8 @@ var (
 // TestRunbooksSpeakTheCommandLine: each verb, flag and argument that they name exists.
 func TestRunbooksSpeakTheCommandLine(t *testing.T) {
 	checked := 0
-	for _, r := range runbooks(t) {
-		text := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(r.text, "$1")
+	for _, r := range books(t) {
+		text := regexp.MustCompile(`\$\{\w+:-([^}]*)\}`).ReplaceAllString(r.Text, "$1")
 		text = regexp.MustCompile(`\$\([^()]*\)`).ReplaceAllString(text, "today")
 		for _, call := range calls.FindAllStringSubmatch(text, -1) {
 			var args []string
@@ -114,7 +86,7 @@ func TestRunbooksSpeakTheCommandLine(t *testing.T) {
 				err = cmd.Args(cmd, cmd.Flags().Args())
 			}
 			if err != nil {
-				t.Errorf("%s: ensign %s: %v", r.name, call[1], err)
+				t.Errorf("%s: ensign %s: %v", r.Name, call[1], err)
 			}
 		}
 	}

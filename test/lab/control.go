@@ -30,6 +30,7 @@ type Control struct {
 	lab     *Lab
 	name    string
 	argv    []string
+	flags   []string // of argv, beyond its folders and files
 	kek     string
 	metrics string
 
@@ -47,9 +48,8 @@ func (l *Lab) startControl(ctx context.Context, extra []string) (*Control, error
 	if out, err := exec.CommandContext(ctx, l.program("ensign"), "kek", "new", "--out", c.kek).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making the key-encryption key: %w: %s", err, out)
 	}
-	c.argv = append([]string{l.program("ensignd"),
-		"--manifests", l.manifests, "--data", c.Data, "--kek", c.kek,
-		"--listen", space.IP.String() + ":15012"}, extra...)
+	c.flags = append([]string{"--listen", space.IP.String() + ":15012"}, extra...)
+	c.argv = append([]string{l.program("ensignd"), "--manifests", l.manifests, "--data", c.Data, "--kek", c.kek}, c.flags...)
 	return c, c.Start(ctx)
 }
 

@@ -25,6 +25,14 @@ func (v *Vault) Restart(ctx context.Context) error {
 	return v.Start(ctx)
 }
 
+// Destroy kills Vault and deletes all that it kept.
+func (v *Vault) Destroy() error {
+	if err := v.Process().Kill(); err != nil {
+		return fmt.Errorf("killing vault: %w", err)
+	}
+	return os.RemoveAll(filepath.Join(v.dir, "storage"))
+}
+
 // KillAgent kills the pod's agent without a word; its Envoy goes on.
 func (p *Pod) KillAgent() error {
 	agent := p.Agent()

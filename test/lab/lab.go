@@ -82,7 +82,9 @@ func (l *Lab) open(ctx context.Context, cfg Config) error {
 		if l.Vault, err = l.startVault(ctx, cfg.Vault); err != nil {
 			return err
 		}
-		daemon = append(l.Vault.flags(), daemon...)
+		if !cfg.Vault.Bare {
+			daemon = append(l.Vault.flags(), daemon...)
+		}
 	}
 	l.Control, err = l.startControl(ctx, daemon)
 	return err

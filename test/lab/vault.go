@@ -23,6 +23,8 @@ type VaultConfig struct {
 	// Deploy is the folder deploy/vault of this tree, whose setup.sh makes the PKI
 	// engine, a first root and the policies.
 	Deploy string
+	// Bare: nothing is prepared in it, and ensignd is not told of it.
+	Bare bool
 }
 
 // The engine that setup.sh makes, and the root in it.
@@ -61,7 +63,7 @@ func (l *Lab) startVault(ctx context.Context, cfg VaultConfig) (*Vault, error) {
 		Net: space, Address: "https://" + space.IP.String() + ":8200", CAFile: filepath.Join(dir, "tls.pem"),
 		Daily: filepath.Join(dir, "daily-token"), Rotation: filepath.Join(dir, "rotation-token"), binary: cfg.Binary, dir: dir,
 	}
-	if err := v.configure(); err != nil {
+	if err := errors.Join(v.configure(), v.link()); err != nil {
 		return nil, err
 	}
 	if err := v.connect(l.Net.Hub()); err != nil {
@@ -78,6 +80,9 @@ func (l *Lab) startVault(ctx context.Context, cfg VaultConfig) (*Vault, error) {
 	v.API.SetToken(made.RootToken)
 	if err := v.Unseal(ctx); err != nil {
 		return nil, err
+	}
+	if cfg.Bare {
+		return v, nil
 	}
 	return v, v.prepare(ctx, cfg.Deploy)
 }
@@ -124,23 +129,25 @@ func (v *Vault) connect(hub *netns.Namespace) error {
 	return nil
 }
 
+// Bin is a folder with the command "vault".
+func (v *Vault) Bin() string { return filepath.Join(v.dir, "bin") }
+
+func (v *Vault) link() error {
+	if err := os.MkdirAll(v.Bin(), 0o700); err != nil {
+		return err
+	}
+	return os.Symlink(v.binary, filepath.Join(v.Bin(), "vault"))
+}
+
 // prepare is what an administrator does once: setup.sh, and a token of each policy.
 func (v *Vault) prepare(ctx context.Context, deploy string) error {
-	// The script calls "vault".
-	bin := filepath.Join(v.dir, "bin")
-	if err := os.MkdirAll(bin, 0o700); err != nil {
-		return err
-	}
-	if err := os.Symlink(v.binary, filepath.Join(bin, "vault")); err != nil {
-		return err
-	}
 	script, err := filepath.Abs(filepath.Join(deploy, "setup.sh"))
 	if err != nil {
 		return err
 	}
 	argv := v.Net.Command(0, script)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+v.dir, "MOUNT="+vaultMount, "ISSUER="+vaultRoot,
+	cmd.Env = append(os.Environ(), "PATH="+v.Bin()+":"+os.Getenv("PATH"), "HOME="+v.dir, "MOUNT="+vaultMount, "ISSUER="+vaultRoot,
 		"VAULT_ADDR="+v.Address, "VAULT_TOKEN="+v.API.Token(), "VAULT_CACERT="+v.CAFile)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("preparing vault: %w: %s", err, out)
