@@ -95,6 +95,19 @@ func TestKeptRootsAreServedWithoutAnSVID(t *testing.T) {
 	}
 }
 
+// Roots that were kept beside another bundle file are forgotten.
+func TestKeptRootsOfAnotherBundleFileAreNotServed(t *testing.T) {
+	s := &served{signer: &signer{}}
+	newSource(t, s.signer, time.Hour)
+	s.signer.kept = &sds.Kept{Operator: sds.BundleHash(rootsOf(sdstest.New(t))), Sequence: 9, Roots: rootsOf(sdstest.New(t))}
+	s.source = sds.NewSource(sds.SourceConfig{Roots: sds.NewRoots(s.signer.config(t)), Logger: slog.New(slog.DiscardHandler)})
+	s.listen(t)
+	stream := s.delta(t, subscribe("ROOTCA", "unknown"))
+	if response := receiveDelta(t, stream); len(response.GetResources()) > 0 {
+		t.Errorf("sent %v", versions(response))
+	}
+}
+
 // FuzzTrust: whatever the control plane says, what is trusted then shares a root with
 // what was trusted before.
 func FuzzTrust(f *testing.F) {

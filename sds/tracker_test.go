@@ -23,6 +23,33 @@ type reply struct {
 	refused bool
 }
 
+// apply takes or refuses what came first.
+func (e *envoy) apply(refused bool) {
+	if len(e.coming) == 0 {
+		return
+	}
+	next := e.coming[0]
+	e.coming = e.coming[1:]
+	if !refused {
+		e.applied = next.secret.roots.hash
+	}
+	e.going = append(e.going, reply{next.nonce, next.secret, refused})
+}
+
+// answer has the first answer arrive.
+func (e *envoy) answer(tracker *tracker) {
+	if len(e.going) == 0 {
+		return
+	}
+	r := e.going[0]
+	e.going = e.going[1:]
+	if r.refused {
+		tracker.nack(e.stream, r.secret, r.nonce, "no")
+	} else {
+		tracker.ack(e.stream, r.secret, r.nonce)
+	}
+}
+
 // TestTheBundleIsWhatAllOfEnvoyHas: however pushes, ACKs, NACKs and reconnects fall,
 // a hash is reported only if every stream has applied exactly these roots, or has done
 // so last before it was closed.
@@ -46,30 +73,14 @@ func TestTheBundleIsWhatAllOfEnvoyHas(t *testing.T) {
 				e.coming = append(e.coming, sending{strconv.Itoa(e.nonces), s})
 				tracker.sent(e.stream, s, e.coming[len(e.coming)-1].nonce)
 			},
-			"apply": func(t *rapid.T) {
-				e := pick()
-				if len(e.coming) == 0 {
-					return
-				}
-				next := e.coming[0]
-				e.coming = e.coming[1:]
-				refused := rapid.Bool().Draw(t, "refused")
-				if !refused {
-					e.applied = next.secret.roots.hash
-				}
-				e.going = append(e.going, reply{next.nonce, next.secret, refused})
-			},
-			"answer": func(t *rapid.T) {
-				e := pick()
-				if len(e.going) == 0 {
-					return
-				}
-				r := e.going[0]
-				e.going = e.going[1:]
-				if r.refused {
-					tracker.nack(e.stream, r.secret, r.nonce, "no")
-				} else {
-					tracker.ack(e.stream, r.secret, r.nonce)
+			"apply":  func(t *rapid.T) { pick().apply(rapid.Bool().Draw(t, "refused")) },
+			"answer": func(t *rapid.T) { pick().answer(tracker) },
+			"all is quiet": func(t *rapid.T) {
+				for _, e := range envoys {
+					for len(e.coming)+len(e.going) > 0 {
+						e.apply(false)
+						e.answer(tracker)
+					}
 				}
 			},
 			"": func(t *rapid.T) {

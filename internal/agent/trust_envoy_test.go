@@ -38,7 +38,7 @@ func newSuccession(t testing.TB, control *controlPlane, address string) *success
 // push tells of roots, and waits until Envoy has acknowledged them and is said to.
 func (s *succession) push(trust *ensignv1.Trust, of ...*sdstest.Authority) *ensignv1.Report {
 	s.t.Helper()
-	s.control.says <- trustOf(trust)
+	s.control.tells(trust)
 	began := time.Now()
 	report := next(s.t, "report of the bundle", s.control.reports, func(r *ensignv1.Report) bool {
 		return r.GetAcknowledged().GetBundle() == hashOf(of...)
@@ -56,7 +56,7 @@ func (s *succession) move() *ensignv1.Report {
 	s.control.signs(s.new, s.old)
 	window := word(2, s.old, s.new)
 	window.RenewWithin = durationpb.New(500 * time.Millisecond)
-	s.control.says <- trustOf(window)
+	s.control.tells(window)
 	return next(s.t, "report of an SVID under the new root", s.control.reports, func(r *ensignv1.Report) bool {
 		s.control.mu.Lock()
 		defer s.control.mu.Unlock()
@@ -155,7 +155,6 @@ func TestAKilledAgentKeepsTheRoots(t *testing.T) {
 	s.mustFail(s.oldClient, "with the next agent, alone")
 	s.mustPass(s.newClient, "with the next agent, alone")
 	control.signs(s.new)
-	control.trust = word(3, s.new)
 	control.serve(control.address)
 	eventually(t, "the next agent is ready", func() bool { return ready(config) })
 	s.mustFail(s.oldClient, "with the next agent")

@@ -63,6 +63,8 @@ func withKey(t testing.TB, name string, rootKey *ecdsa.PrivateKey, pathLength in
 func (a *Authority) Link(t testing.TB, next *Authority, spoil func(*x509.Certificate)) *x509.Certificate {
 	t.Helper()
 	link := authorityTemplate(next.Root.Subject.CommonName)
+	link.MaxPathLenZero = true
+	link.PermittedDNSDomains, link.PermittedURIDomains, link.PermittedDNSDomainsCritical = []string{"link.invalid"}, []string{"link.invalid"}, true
 	if spoil != nil {
 		spoil(link)
 	}
