@@ -142,9 +142,11 @@ func TestAGateWaitsForWhoDoesNotAcknowledge(t *testing.T) {
 	if _, err := p.admin.RotateRoot(t.Context(), &ensignv1.RotateRootRequest{}); status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("two at once: %v", err)
 	}
+	dismiss()
 	p.stop()
 	p = startProcess(t, dir)
 	first.of, second.of = p, p
+	dismiss = school(t, first, second)
 	p.until("waits for shop/web-2 after the restart", waits)
 	dismiss()
 	second.deaf.Store(false)
