@@ -21,6 +21,9 @@ func TestAFleetRotatesWithoutAGatePassedEarly(t *testing.T) {
 		t.Log(c)
 	}
 	f.check(t)
+	if n := f.broke(); n > 0 {
+		t.Errorf("%d streams broke", n)
+	}
 	if all, _ := f.peak(); all != 20 {
 		t.Errorf("%d SVIDs were issued by the last rotation, want one for each of 20", all)
 	}
@@ -51,6 +54,7 @@ func BenchmarkRotation(b *testing.B) {
 				b.ReportMetric(float64(used.Microseconds())/1000/float64(s.pods), "cpu-ms/workload")
 				b.ReportMetric(float64(most), "peak-SVIDs/s")
 				b.ReportMetric(float64(issued)/float64(s.pods), "SVIDs/workload")
+				b.ReportMetric(float64(f.broke()), "broken-streams")
 				b.ReportMetric(rest/(1<<20), "MiB-before")
 				b.ReportMetric(f.ensignd.memory(b, "VmHWM")/(1<<20), "MiB-most")
 			}

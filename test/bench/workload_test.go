@@ -88,7 +88,7 @@ func (w *workload) run(ctx context.Context) {
 		if ctx.Err() != nil || errors.Is(err, errMove) {
 			continue
 		}
-		w.fleet.broken(w.pod, err)
+		w.fleet.broken()
 		pause(ctx, retryFirst)
 	}
 }
@@ -207,7 +207,7 @@ func (w *workload) ask(ctx context.Context, conn *grpc.ClientConn) {
 func (w *workload) settle(r renewal) bool {
 	w.asking = false
 	if r.err != nil {
-		w.fleet.refused(w.pod, r.err)
+		w.fleet.refused(r.err)
 		w.failures++
 		w.renew.Reset(time.Duration(float64(min(retryFirst<<min(w.failures-1, 6), 30*time.Second)) * (0.5 + 0.5*mathrand.Float64())))
 		return false
