@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
@@ -16,6 +17,11 @@ import (
 // LinkLife is the longest life of a link: an agent that was away for longer needs the
 // bundle from a person.
 const LinkLife = 365 * 24 * time.Hour
+
+// LinkDomain is the one name that a link permits below it: nobody has it (RFC 2606). So a
+// link says whose key follows, and is of no use to sign anything with, also to who has
+// that key, and when the root of it was given up again.
+const LinkDomain = "link.invalid"
 
 // linkable says why no link leads from a root; "" if one can.
 func (a *anchor) linkable(now time.Time) string {
@@ -32,8 +38,7 @@ func (a *anchor) linkable(now time.Time) string {
 	return ""
 }
 
-// newLink has the root before sign the key and name of the next one's CA. The link has
-// the limits of an issuer, so that it is of no use as a CA.
+// newLink has the root before sign the key and name of the next one's CA.
 func (m *Manager) newLink(ctx context.Context, from *anchor, signer Root, to *anchor, next Root) ([]byte, error) {
 	der, err := next.Request(ctx)
 	if err != nil {
@@ -83,7 +88,8 @@ func (m *Manager) linkTemplate(from, to *anchor, now time.Time) (*x509.Certifica
 		IsCA:                        true,
 		MaxPathLenZero:              true,
 		PermittedDNSDomainsCritical: true, // the whole name constraint
-		PermittedURIDomains:         []string{m.cfg.TrustDomain.Name()},
+		PermittedDNSDomains:         []string{LinkDomain},
+		PermittedURIDomains:         []string{LinkDomain},
 	}, nil
 }
 
@@ -94,6 +100,8 @@ func checkLink(cert *x509.Certificate, from, to *anchor) error {
 		return fmt.Errorf("the link from root %.12s to %.12s is not signed by the first: %w", from.fingerprint, to.fingerprint, err)
 	case !cert.IsCA || !cert.BasicConstraintsValid || !cert.MaxPathLenZero:
 		return errors.New("the link to the new root is not a CA of path length 0")
+	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{LinkDomain}) || !slices.Equal(cert.PermittedDNSDomains, []string{LinkDomain}):
+		return fmt.Errorf("the link to the new root permits the names %q and %q below it, must permit %s alone, critical", cert.PermittedURIDomains, cert.PermittedDNSDomains, LinkDomain)
 	case !sameKey(cert.PublicKey, to.ca().PublicKey) || cert.Subject.String() != to.ca().Subject.String():
 		return fmt.Errorf("the link is for %q, and not for the new root's key and name %q", cert.Subject, to.ca().Subject)
 	}

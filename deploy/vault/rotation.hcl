@@ -60,8 +60,8 @@ path "@MOUNT@/issuer/+" {
 }
 
 # The link itself: the next root's key and name, signed by this one, so that who knows
-# only this one learns of the next. It is limited as an issuer is, and signs no CA; the
-# name of a root, which an issuer never bears, is what makes it a link.
+# only this one learns of the next. It is of no use to sign anything: path length 0, and a
+# domain that nobody has. The name of a root, which an issuer never bears, makes it a link.
 path "@MOUNT@/issuer/+/sign-intermediate" {
   capabilities = ["update"]
   allowed_parameters = {
@@ -70,7 +70,8 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
     "organization"          = ["@TRUST_DOMAIN@"]
     "exclude_cn_from_sans"  = ["true"]
     "max_path_length"       = ["0"]
-    "permitted_uri_domains" = ["@TRUST_DOMAIN@"]
+    "permitted_uri_domains" = ["link.invalid"]
+    "permitted_dns_domains" = ["link.invalid"]
     "not_before_duration"   = ["600s"]
     "ttl"                   = ["31535700s", "2591700s", "86100s", "3300s"]
   }
@@ -81,12 +82,13 @@ path "@MOUNT@/issuer/+/sign-intermediate" {
     "exclude_cn_from_sans"  = ["", []]
     "max_path_length"       = ["", []]
     "permitted_uri_domains" = ["", []]
+    "permitted_dns_domains" = ["", []]
     "not_before_duration"   = ["", []]
     "ttl"                   = ["", []]
   }
   required_parameters = [
     "csr", "common_name", "organization", "exclude_cn_from_sans", "max_path_length",
-    "permitted_uri_domains", "not_before_duration", "ttl",
+    "permitted_uri_domains", "permitted_dns_domains", "not_before_duration", "ttl",
   ]
 }
 path "auth/token/lookup-self" {

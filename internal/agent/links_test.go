@@ -68,7 +68,7 @@ func TestTheWalk(t *testing.T) {
 	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	other := func(c *x509.Certificate) { c.Subject.Organization = []string{"other.local"} }
-	leaf := func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature }
+	leaf := func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature }
 	noSign := func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
 	named := func(c *x509.Certificate) {
 		c.Subject = pkix.Name{Organization: []string{"cluster.local"}, CommonName: "Ensign issuer x"}
@@ -156,11 +156,13 @@ func TestAHundredLinks(t *testing.T) {
 	t.Logf("100 forged links took %s", time.Since(began))
 }
 
-// Whether a link passes for an intermediate certificate, as it does under a root
-// without a limit to its paths, makes no difference: the root behind it is learned.
+// Whether a link passes for an intermediate certificate, as one without limits would,
+// makes no difference: the root behind it is learned.
 func TestALinkedChainIsNotStraight(t *testing.T) {
 	first, d := sdstest.New(t), newDynasty(t, 1)
-	link := first.Link(t, d.last(), nil)
+	link := first.Link(t, d.last(), func(c *x509.Certificate) {
+		c.MaxPathLenZero, c.PermittedURIDomains, c.PermittedDNSDomains = false, nil, nil
+	})
 	chains, err := testCheck.chains([]*x509.Certificate{first.Root}, d.shows(d.last(), link), time.Now())
 	if err != nil || len(chains) != 1 || !testCheck.linked(chains[0], time.Now()) {
 		t.Fatalf("%d chains, %v: the test is of no use", len(chains), err)

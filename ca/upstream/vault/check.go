@@ -38,7 +38,7 @@ func (r *root) checkSigned(cert *x509.Certificate, request ca.IssuerRequest) err
 	case !cert.MaxPathLenZero:
 		return fmt.Errorf("%w: the certificate may sign further CAs", ErrAnswer)
 	}
-	return checkLimits(cert, r.place.cfg.TrustDomain)
+	return checkLimits(cert, asked.PermittedURIDomains, asked.PermittedDNSDomains)
 }
 
 // checkMade refuses a root that is not as [Place.Make] asks for it. What a person put
@@ -56,11 +56,12 @@ func checkMade(chain []*x509.Certificate, name string, td spiffeid.TrustDomain, 
 	case cert.MaxPathLen != 1:
 		return fmt.Errorf("%w: root %q is not limited to path length 1", ErrAnswer, cert.Subject)
 	}
-	return checkLimits(cert, td)
+	return checkLimits(cert, []string{td.Name()}, nil)
 }
 
-// checkLimits is what holds for each CA that is made for Ensign.
-func checkLimits(cert *x509.Certificate, td spiffeid.TrustDomain) error {
+// checkLimits is what holds for each CA that is made for Ensign: below it are names of
+// these domains only.
+func checkLimits(cert *x509.Certificate, uris, dns []string) error {
 	switch {
 	case !cert.BasicConstraintsValid || !cert.IsCA:
 		return fmt.Errorf("%w: %q is no CA", ErrAnswer, cert.Subject)
@@ -68,8 +69,8 @@ func checkLimits(cert *x509.Certificate, td spiffeid.TrustDomain) error {
 		return fmt.Errorf("%w: CA %q has names of its own (SAN)", ErrAnswer, cert.Subject)
 	case cert.KeyUsage != caUsage || len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) > 0:
 		return fmt.Errorf("%w: CA %q is for other uses than signing certificates and CRLs", ErrAnswer, cert.Subject)
-	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{td.Name()}):
-		return fmt.Errorf("%w: CA %q is limited to %q, must be to trust domain %s, critical", ErrAnswer, cert.Subject, cert.PermittedURIDomains, td.Name())
+	case !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, uris) || !slices.Equal(cert.PermittedDNSDomains, dns):
+		return fmt.Errorf("%w: CA %q is limited to %q and %q, must be to %q and %q, critical", ErrAnswer, cert.Subject, cert.PermittedURIDomains, cert.PermittedDNSDomains, uris, dns)
 	}
 	return nil
 }

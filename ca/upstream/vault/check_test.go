@@ -54,10 +54,12 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		"every trust domain": {between, func(c *x509.Certificate) { c.PermittedURIDomains = nil }, ErrAnswer},
 		"another":            {between, func(c *x509.Certificate) { c.PermittedURIDomains = []string{"other.example"} }, ErrAnswer},
 		"one more":           {between, func(c *x509.Certificate) { c.PermittedURIDomains = append(c.PermittedURIDomains, "other.example") }, ErrAnswer},
+		"a DNS domain":       {between, func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"link.invalid"} }, ErrAnswer},
 		"not critical":       {between, func(c *x509.Certificate) { c.PermittedDNSDomainsCritical = false }, ErrAnswer},
 	} {
 		asked := &x509.Certificate{Subject: pkix.Name{CommonName: "Ensign issuer 1"}, NotBefore: time.Now().Add(-time.Minute),
-			NotAfter: time.Now().Add(time.Hour).Truncate(time.Second)}
+			PermittedURIDomains: []string{catest.TrustDomain.Name()},
+			NotAfter:            time.Now().Add(time.Hour).Truncate(time.Second)}
 		got := under(t, &c.signer, func(c2 *x509.Certificate) {
 			asAllowed(c2)
 			c2.Subject, c2.NotAfter = asked.Subject, asked.NotAfter

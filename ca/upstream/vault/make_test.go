@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
-	"github.com/ensign-mesh/ensign/ca/internal/catest"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
@@ -37,7 +36,7 @@ func linkRequest(t *testing.T, to rotation.Root) ca.IssuerRequest {
 	return ca.IssuerRequest{CSR: csr, PublicKey: cert.PublicKey, Template: &x509.Certificate{
 		SerialNumber: serial, Subject: cert.Subject, NotBefore: time.Now().Add(-ca.Backdate), NotAfter: cert.NotAfter,
 		IsCA: true, MaxPathLenZero: true, BasicConstraintsValid: true, KeyUsage: caUsage,
-		PermittedURIDomains: []string{catest.TrustDomain.Name()}, PermittedDNSDomainsCritical: true,
+		PermittedURIDomains: []string{rotation.LinkDomain}, PermittedDNSDomains: []string{rotation.LinkDomain}, PermittedDNSDomainsCritical: true,
 	}}
 }
 
@@ -95,6 +94,7 @@ func TestALinkToARootOfAnotherPlace(t *testing.T) {
 	request := newRequest(t)
 	request.CSR, request.PublicKey, request.Template.Subject = csr, foreign.key.Public(), foreign.cert.Subject
 	request.Template.NotAfter = time.Now().Add(30 * time.Hour)
+	request.Template.PermittedURIDomains, request.Template.PermittedDNSDomains = []string{rotation.LinkDomain}, []string{rotation.LinkDomain}
 	chain, err := first.CertifyIssuer(t.Context(), request)
 	if err != nil || string(chain[0].RawSubject) != string(foreign.cert.RawSubject) || chain[0].NotAfter.After(request.Template.NotAfter) {
 		t.Fatalf("%v", err)

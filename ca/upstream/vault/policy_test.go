@@ -177,9 +177,8 @@ func TestTheRotationPolicySignsLinksOnly(t *testing.T) {
 	s := newSet(t)
 	client := s.rotating(t)
 	path := "ensign/issuer/ensign-1/sign-intermediate"
-	request := newRequest(t)
-	request.Template.Subject.CommonName = "Ensign root ensign-2"
-	good := s.first(t).signRequest(request, linkLives[0])
+	first := s.first(t)
+	good := first.signRequest(linkRequest(t, first), linkLives[0])
 	for _, life := range linkLives {
 		good["ttl"] = seconds(life)
 		if _, err := client.Logical().Write(path, good); err != nil {
@@ -191,8 +190,10 @@ func TestTheRotationPolicySignsLinksOnly(t *testing.T) {
 		"an issuer":             {"common_name", "Ensign issuer test"},
 		"an issuer's life":      {"ttl", "604500s"},
 		"a longer life":         {"ttl", "31535701s"},
-		"another trust domain":  {"permitted_uri_domains", "other.example"},
-		"one more trust domain": {"permitted_uri_domains", "cluster.local,other.example"},
+		"a trust domain":        {"permitted_uri_domains", "cluster.local"},
+		"one more trust domain": {"permitted_uri_domains", "link.invalid,cluster.local"},
+		"a DNS domain":          {"permitted_dns_domains", "svc"},
+		"one more DNS domain":   {"permitted_dns_domains", "link.invalid,svc"},
 		"a path length":         {"max_path_length", "1"},
 		"any path length":       {"max_path_length", -1},
 		"names of the request":  {"use_csr_values", true},

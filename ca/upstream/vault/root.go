@@ -67,17 +67,20 @@ func (r *root) sign(ctx context.Context, c *client, request ca.IssuerRequest, li
 // pin or demand; what is not named here they deny. Values are strings, since that
 // is how policies compare them.
 func (r *root) signRequest(request ca.IssuerRequest, life time.Duration) map[string]any {
-	td := r.place.cfg.TrustDomain.Name()
-	return map[string]any{
+	body := map[string]any{
 		"csr":                   string(pem.EncodeToMemory(&pem.Block{Type: csrType, Bytes: request.CSR})),
 		"common_name":           request.Template.Subject.CommonName,
-		"organization":          td,
+		"organization":          r.place.cfg.TrustDomain.Name(),
 		"exclude_cn_from_sans":  "true",
 		"max_path_length":       "0",
-		"permitted_uri_domains": td,
+		"permitted_uri_domains": strings.Join(request.Template.PermittedURIDomains, ","),
 		"not_before_duration":   seconds(ca.Backdate),
 		"ttl":                   seconds(life),
 	}
+	if names := request.Template.PermittedDNSDomains; len(names) > 0 { // of a link
+		body["permitted_dns_domains"] = strings.Join(names, ",")
+	}
+	return body
 }
 
 // issuerLife is what Vault is asked for to get an issuer of the template's life:
