@@ -3,7 +3,9 @@ package ca
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +74,8 @@ type Issued struct {
 
 // New goes on with the issuer of the last start, or makes one and records it. If
 // that one must be introduced, [Service.Run] does so, and until then nothing but
-// [Service.IssueServer] works.
+// [Service.IssueServer] works. That the upstream certifies none now is no error: Run
+// and [Service.Settle] ask again, and until then nothing works.
 func New(ctx context.Context, cfg Config) (*Service, error) {
 	cfg, err := cfg.validated()
 	if err != nil {
@@ -85,7 +88,10 @@ func New(ctx context.Context, cfg Config) (*Service, error) {
 	if s.current.Load() != nil {
 		return s, nil
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.begin(ctx); errors.Is(err, errUncertified) {
+		cfg.Logger.ErrorContext(ctx, "no issuer: nothing can be issued until the root certifies one", slog.Any("error", err))
+		return s, nil
+	} else if err != nil {
 		return nil, fmt.Errorf("making the first issuer: %w", err)
 	}
 	if cfg.Introduce != nil {

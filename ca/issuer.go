@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -34,6 +35,9 @@ type issuer struct {
 	replaceAt time.Time
 }
 
+// errUncertified: the root did not certify an issuer; a later try may succeed.
+var errUncertified = errors.New("certifying issuer")
+
 // newIssuer makes a key and has it certified by the root that signs now.
 func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life time.Duration) (*issuer, error) {
 	key, err := newKey()
@@ -53,7 +57,7 @@ func newIssuer(ctx context.Context, up Upstream, td spiffeid.TrustDomain, life t
 	root := up.Signing()
 	chain, err := up.CertifyIssuer(ctx, IssuerRequest{Template: template, PublicKey: key.Public(), CSR: csr})
 	if err != nil {
-		return nil, fmt.Errorf("certifying issuer: %w", err)
+		return nil, fmt.Errorf("%w: %w", errUncertified, err)
 	}
 	if err := checkIssuer(chain, key.Public(), template, td, root, time.Now()); err != nil {
 		return nil, err

@@ -213,3 +213,40 @@ func TestIssuersFilesAreDeletedWithThem(t *testing.T) {
 		}
 	})
 }
+
+// TestAStartWithoutTheUpstream: it comes up, says that nothing can be issued, and goes
+// on as soon as an issuer is certified, by itself or by Settle.
+func TestAStartWithoutTheUpstream(t *testing.T) {
+	for name, goOn := range map[string]func(context.Context, *ca.Service) error{
+		"run":    func(ctx context.Context, s *ca.Service) error { return s.Run(ctx) },
+		"settle": func(ctx context.Context, s *ca.Service) error { return s.Settle(ctx) },
+	} {
+		t.Run(name, func(t *testing.T) { startsWithoutUpstream(t, goOn) })
+	}
+}
+
+func startsWithoutUpstream(t *testing.T, goOn func(context.Context, *ca.Service) error) {
+	synctest.Test(t, func(t *testing.T) {
+		up := catest.NewUpstream(t, 365*24*time.Hour)
+		up.Fail(errors.New("sealed"))
+		service, err := ca.New(t.Context(), ca.Config{
+			TrustDomain: catest.TrustDomain, Profile: must(ca.NewProfile(ca.ProfileConfig{})), Upstream: up, Ledger: &catest.Ledger{},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
+		_, err = service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}})
+		if _, none := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !errors.Is(none, ca.ErrIssuerExpired) ||
+			!errors.Is(service.Healthy(time.Now()), ca.ErrIssuerExpired) || service.Status().Certificate != nil {
+			t.Errorf("without an issuer: %v, %v", err, none)
+		}
+		up.Fail(nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go goOn(ctx, service)
+		time.Sleep(time.Minute)
+		verify(t, must(issue(t, service, csr)))
+		cancel()
+	})
+}

@@ -74,7 +74,8 @@ func New(ctx context.Context, cfg Config) (*Endpoint, error) {
 	if e.handler, err = newHandler(cfg.TrustDomain, e.shown.Load); err != nil {
 		return nil, err
 	}
-	if err := e.look(ctx); err != nil {
+	// Without an issuer it opens all the same, and shows a certificate when there is one.
+	if err := e.look(ctx); err != nil && !errors.Is(err, ca.ErrIssuerExpired) {
 		return nil, fmt.Errorf("opening the bundle endpoint: %w", err)
 	}
 	if err := cfg.Registerer.Register(e.expiry); err != nil {
@@ -109,8 +110,16 @@ func (e *Endpoint) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS12,
 		SessionTicketsDisabled: true,
-		GetCertificate:         func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return e.shown.Load().certificate, nil },
+		GetCertificate:         e.certificate,
 	}
+}
+
+func (e *Endpoint) certificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	now := e.shown.Load()
+	if now == nil {
+		return nil, errors.New("the bundle endpoint has no certificate yet")
+	}
+	return now.certificate, nil
 }
 
 // watch keeps the certificate up to date until ctx ends.

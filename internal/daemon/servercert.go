@@ -54,14 +54,25 @@ type showing struct {
 	clients     *x509.CertPool
 }
 
+// newServerIdentity makes the first certificate. While no issuer can be made there is
+// none: agents are refused, and run tries again.
 func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, log *slog.Logger) (*serverIdentity, error) {
 	s := &serverIdentity{issuing: issuing, roots: roots, names: names, log: log}
-	return s, s.renew(ctx)
+	err := s.renew(ctx)
+	if errors.Is(err, ca.ErrIssuerExpired) {
+		log.ErrorContext(ctx, "no server certificate: agents are not served until there is an issuer", "error", err)
+		return s, nil
+	}
+	return s, err
 }
 
-// ServerCertificate is the newest certificate; an error once it has expired.
+// ServerCertificate is the newest certificate; an error once it has expired, or while
+// there is none.
 func (s *serverIdentity) ServerCertificate() (*tls.Certificate, error) {
 	now := s.show()
+	if now.of == nil {
+		return nil, errors.New("there is no server certificate: nothing can be issued yet")
+	}
 	if time.Now().After(now.certificate.Leaf.NotAfter) {
 		return nil, errors.New("the server certificate has expired and could not be renewed")
 	}
@@ -81,12 +92,9 @@ func (s *serverIdentity) show() *showing {
 		return now
 	}
 	now := &showing{of: held, trust: trust, clients: x509.NewCertPool()}
-	now.certificate = &tls.Certificate{Certificate: [][]byte{held.issued.Leaf.Raw}, PrivateKey: held.key, Leaf: held.issued.Leaf}
 	roots := trust.Bundle.Roots()
-	for _, list := range [][]*x509.Certificate{held.issued.Issuers, roots, trust.Links} {
-		for _, c := range list {
-			now.certificate.Certificate = append(now.certificate.Certificate, c.Raw)
-		}
+	if held != nil {
+		now.certificate = held.behind(roots, trust.Links)
 	}
 	for _, root := range roots {
 		now.clients.AddCert(root)
@@ -95,21 +103,36 @@ func (s *serverIdentity) show() *showing {
 	return now
 }
 
-// run renews the certificate until ctx ends. It looks at the clock every minute:
-// a timer alone stands still while a machine sleeps.
+// behind is the certificate with these behind it and its issuers.
+func (p *proven) behind(roots, links []*x509.Certificate) *tls.Certificate {
+	shown := &tls.Certificate{Certificate: [][]byte{p.issued.Leaf.Raw}, PrivateKey: p.key, Leaf: p.issued.Leaf}
+	for _, list := range [][]*x509.Certificate{p.issued.Issuers, roots, links} {
+		for _, c := range list {
+			shown.Certificate = append(shown.Certificate, c.Raw)
+		}
+	}
+	return shown
+}
+
+// run renews the certificate until ctx ends. It looks at the clock every minute, since
+// a timer alone stands still while a machine sleeps, and every second while there is
+// no certificate.
 func (s *serverIdentity) run(ctx context.Context) error {
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
 	for {
+		pause := time.Minute
+		if s.current.Load() == nil {
+			pause = time.Second
+		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-time.After(pause):
 		}
-		if !due(s.current.Load().issued.Leaf, time.Now()) {
+		held := s.current.Load()
+		if held != nil && !due(held.issued.Leaf, time.Now()) {
 			continue
 		}
-		if err := s.renew(ctx); err != nil {
+		if err := s.renew(ctx); err != nil && (held != nil || !errors.Is(err, ca.ErrIssuerExpired)) {
 			s.log.ErrorContext(ctx, "server certificate not renewed", "error", err)
 		}
 	}
@@ -123,7 +146,7 @@ func due(leaf *x509.Certificate, now time.Time) bool {
 
 // settle has the certificate lead to a root, after an issuer of that root signs.
 func (s *serverIdentity) settle(ctx context.Context, root *x509.Certificate) error {
-	if s.current.Load().leadsTo(root) == nil {
+	if held := s.current.Load(); held != nil && held.leadsTo(root) == nil {
 		return nil
 	}
 	if err := s.renew(ctx); err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca"
@@ -15,9 +17,14 @@ type press struct {
 	t      *testing.T
 	issuer *certifier
 	made   int
+	// none: there is no issuer in force.
+	none atomic.Bool
 }
 
 func (p *press) IssueServer(context.Context, ca.ServerRequest) (ca.Issued, error) {
+	if p.none.Load() {
+		return ca.Issued{}, ca.ErrIssuerExpired
+	}
 	p.made++
 	return ca.Issued{Leaf: certify(p.t, "leaf", false, p.issuer).cert, Issuers: []*x509.Certificate{p.issuer.cert}}, nil
 }
@@ -88,4 +95,31 @@ func TestWhenTheServerCertificateIsDue(t *testing.T) {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
+}
+
+// TestThereIsNoServerCertificateYet: agents are refused, and as soon as something can be
+// issued they are not.
+func TestThereIsNoServerCertificateYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := certify(t, "a", true, nil)
+		roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
+		made.none.Store(true)
+		roots.teach(t, 1, nil, a.cert)
+		s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.run(ctx)
+		if _, err := s.ServerCertificate(); err == nil || s.ClientRoots() == nil {
+			t.Errorf("there is a certificate: %v", err)
+		}
+		time.Sleep(time.Minute)
+		made.none.Store(false)
+		time.Sleep(2 * time.Second)
+		if shown, err := s.ServerCertificate(); err != nil || len(shown.Certificate) != 3 {
+			t.Errorf("%+v, %v", shown, err)
+		}
+	})
 }

@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,10 +23,12 @@ type play struct {
 	variables []string
 	// choose are the conditions that hold: blocks of others are not typed.
 	choose []string
-	// fails are commands, by a part of each, that must fail, and what they say then.
+	// fails are conditions of chosen blocks whose commands must fail, and what they say then.
 	fails map[string]string
-	// before is what else is done, before the command that has this in it.
-	before map[string]func(*lab.Shell)
+	// each are assignments, after each of which the command is typed that has this in it.
+	each map[string][]string
+	// before and after is what else is done around a command that has this in it.
+	before, after map[string]func()
 }
 
 // follow types the runbook's commands, each of which must end as its text says.
@@ -36,59 +39,70 @@ func (p play) follow(t *testing.T, l *lab.Lab) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { shell.Close() })
-	used := map[string]bool{}
+	a := acting{t: t, play: p, shell: shell, used: map[string]bool{}}
 	for _, block := range readBook(t, p.book).Blocks {
-		if block.If != "" {
-			if used[block.If] = true; !slices.Contains(p.choose, block.If) {
-				continue
+		if a.used[block.If] = true; block.If == "" || slices.Contains(p.choose, block.If) {
+			for _, command := range block.Commands {
+				a.step(block.If, command)
 			}
 		}
-		for _, command := range block.Commands {
-			p.step(t, shell, command, used)
-		}
 	}
-	for _, condition := range p.choose {
-		if !used[condition] {
-			t.Errorf("%s has no block for %q", p.book, condition)
-		}
-	}
-	for part := range p.fails {
-		if !used[part] {
-			t.Errorf("%s has no command with %q", p.book, part)
-		}
-	}
-	for part := range p.before {
-		if !used[part] {
-			t.Errorf("%s has no command with %q", p.book, part)
+	// What a play names and the book lacks was renamed there.
+	parts := slices.Concat(p.choose, keys(p.fails), keys(p.each), keys(p.before), keys(p.after))
+	for _, part := range parts {
+		if !a.used[part] {
+			t.Errorf("%s has no block or command with %q", p.book, part)
 		}
 	}
 }
 
-// step types one command.
-func (p play) step(t *testing.T, shell *lab.Shell, command string, used map[string]bool) {
-	t.Helper()
-	for part, do := range p.before {
+// acting is a play on its way.
+type acting struct {
+	t *testing.T
+	play
+	shell *lab.Shell
+	// used are the parts that were found in the book.
+	used map[string]bool
+}
+
+// step types one command, and does what is around it.
+func (a acting) step(condition, command string) {
+	a.t.Helper()
+	a.around(a.before, command)
+	assignments := []string{":"}
+	for part, values := range a.each {
 		if strings.Contains(command, part) {
-			used[part] = true
-			do(shell)
+			a.used[part], assignments = true, values
 		}
 	}
-	began := time.Now()
-	r := typed(t, shell, command)
-	t.Logf("%.1fs $ %s\n%s", time.Since(began).Seconds(), command, r.Output)
-	for part, says := range p.fails {
-		if !strings.Contains(command, part) {
-			continue
+	for _, assignment := range assignments {
+		if r := typed(a.t, a.shell, assignment); r.Code != 0 {
+			a.t.Fatalf("exit %d: %s", r.Code, assignment)
 		}
-		if used[part] = true; r.Code == 0 || !strings.Contains(r.Output, says) {
-			t.Fatalf("exit %d, and it should fail and say %q: %s", r.Code, says, command)
+		began := time.Now()
+		r := typed(a.t, a.shell, command)
+		a.t.Logf("%.1fs $ %s\n%s", time.Since(began).Seconds(), command, r.Output)
+		if says, fails := a.fails[condition]; fails {
+			if r.Code == 0 || !strings.Contains(r.Output, says) {
+				a.t.Fatalf("exit %d, and it should fail and say %q: %s", r.Code, says, command)
+			}
+		} else if r.Code != 0 {
+			a.t.Fatalf("exit %d: %s", r.Code, command)
 		}
-		return
 	}
-	if r.Code != 0 {
-		t.Fatalf("exit %d: %s", r.Code, command)
+	a.around(a.after, command)
+}
+
+func (a acting) around(acts map[string]func(), command string) {
+	for part, act := range acts {
+		if strings.Contains(command, part) {
+			a.used[part] = true
+			act()
+		}
 	}
 }
+
+func keys[V any](m map[string]V) []string { return slices.Collect(maps.Keys(m)) }
 
 func typed(t *testing.T, shell *lab.Shell, command string) lab.Result {
 	t.Helper()
