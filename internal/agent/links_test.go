@@ -68,7 +68,9 @@ func TestTheWalk(t *testing.T) {
 	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Second) }
 	early := func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Minute) }
 	other := func(c *x509.Certificate) { c.Subject.Organization = []string{"other.local"} }
-	leaf := func(c *x509.Certificate) { c.IsCA, c.MaxPathLenZero, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature }
+	leaf := func(c *x509.Certificate) {
+		c.IsCA, c.MaxPathLenZero, c.KeyUsage = false, false, x509.KeyUsageDigitalSignature
+	}
 	noSign := func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }
 	named := func(c *x509.Certificate) {
 		c.Subject = pkix.Name{Organization: []string{"cluster.local"}, CommonName: "Ensign issuer x"}
