@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -31,6 +32,8 @@ type pupil struct {
 	roots ca.Bundle
 	// deaf: it hears, and its Envoy acknowledges nothing any more.
 	deaf atomic.Bool
+	// skew is how far its clock is ahead of ensignd's, in nanoseconds.
+	skew atomic.Int64
 
 	stream   ensignv1.AgentService_ConnectClient
 	sequence uint64
@@ -143,7 +146,8 @@ func (u *pupil) report() error {
 	}
 	u.sequence++
 	return u.stream.Send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: &ensignv1.Report{
-		Sequence: u.sequence, NodeId: "sidecar~10.0.0.5~" + u.pod + ".shop~shop.svc.cluster.local", EnvoyVersion: "1.40.0", Clock: timestamppb.Now(),
+		Sequence: u.sequence, NodeId: "sidecar~10.0.0.5~" + u.pod + ".shop~shop.svc.cluster.local", EnvoyVersion: "1.40.0",
+		Clock:        timestamppb.New(time.Now().Add(time.Duration(u.skew.Load()))),
 		Acknowledged: &ensignv1.SecretState{Serial: u.svid.Leaf.SerialNumber.Text(16), Bundle: u.roots.Hash(), AcknowledgedAt: timestamppb.Now()},
 	}}})
 }

@@ -200,3 +200,36 @@ func (p *process) shownTo(t *testing.T) []string {
 	}
 	return shown
 }
+
+// TestClocksThatAreOff by ten minutes, either way, are waited for and named: what the new
+// root signs would not be valid there. One that is off by less is not. Set right, they
+// keep nobody waiting.
+func TestClocksThatAreOff(t *testing.T) {
+	p := startProcess(t, t.TempDir())
+	first, second := enroll(p, "web-1", true), enroll(p, "web-2", true)
+	for _, c := range []struct {
+		skew time.Duration
+		says string
+	}{{-10 * time.Minute, "10m0s behind"}, {10 * time.Minute, "10m0s ahead"}} {
+		first.skew.Store(int64(5 * time.Minute))
+		second.skew.Store(int64(c.skew))
+		dismiss := school(t, first, second)
+		p.until("both are seen", func(a *ensignv1.Authority) bool { return signing(a).LiveSvids == 2 })
+		p.rotate()
+		p.until("it waits for the clock", func(a *ensignv1.Authority) bool {
+			g := a.Rotation.GetGate()
+			return g.GetName() == "new-bundle" && g.Ready == 1 && g.Waiting == 1 && g.Laggards[0].Name == "shop/web-2" && strings.Contains(g.Laggards[0].Reason, c.says)
+		})
+		time.Sleep(2 * time.Second)
+		now, err := p.admin.GetAuthority(t.Context(), &ensignv1.GetAuthorityRequest{})
+		if err != nil || now.Rotation.Step != "distributing" {
+			t.Errorf("%v at %s", err, now.GetRotation().GetStep())
+		}
+		// It says so with its next stream.
+		dismiss()
+		second.skew.Store(0)
+		dismiss = school(t, first, second)
+		p.until("completed", outcome("completed"))
+		dismiss()
+	}
+}
