@@ -57,7 +57,7 @@ func (m *Manager) newLink(ctx context.Context, from *anchor, signer Root, to *an
 	}
 	chain, err := signer.CertifyIssuer(ctx, ca.IssuerRequest{Template: template, PublicKey: csr.PublicKey, CSR: der})
 	if err != nil {
-		return nil, fmt.Errorf("having the old root sign the link to the new one: %w", err)
+		return nil, fmt.Errorf("having the old root sign the link to the new one (if it is lost: roll back, and begin again with --without-link): %w", err)
 	}
 	if len(chain) != 1 || len(chain[0].Raw) > maxDER {
 		return nil, fmt.Errorf("the link to the new root came as a chain of %d certificates", len(chain))

@@ -17,8 +17,18 @@ type Options struct {
 	Window   time.Duration `json:"window,omitempty"`
 	Laggards Laggards      `json:"laggards,omitzero"`
 	// Compromised: the old root is not to be believed any more.
-	Compromised bool   `json:"compromised,omitempty"`
+	Compromised bool `json:"compromised,omitempty"`
+	// WithoutLink: the old root is lost, and is not asked to vouch for the new one.
+	WithoutLink bool   `json:"without_link,omitempty"`
 	Reason      string `json:"reason,omitempty"`
+}
+
+// unlinked says why the old root does not vouch for the new one; "" if it does.
+func (o Options) unlinked(from *anchor, now time.Time) string {
+	if why := from.linkable(now); why != "" || !o.WithoutLink {
+		return why
+	}
+	return "the old root was said to be lost (--without-link)"
 }
 
 // Laggards says what is done about instances that keep a gate waiting.

@@ -60,8 +60,10 @@ func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string
 			all = append(all, fmt.Sprintf("%s can make no root now: %s", o.Via, err))
 		}
 	}
-	if why := from.linkable(time.Now()); why != "" && !o.Compromised {
+	if why := o.unlinked(from, time.Now()); why != "" && !o.Compromised {
 		all = append(all, "agents that are away until it is done need the new bundle from a person: "+why)
+	} else if place := m.cfg.Places[from.place]; why == "" && place != nil && place.Healthy() != nil {
+		all = append(all, fmt.Sprintf("the old root can't vouch for the new one now, and that is waited for; if it is lost, add --without-link: %s", place.Healthy()))
 	}
 	if o.Compromised {
 		all = append(all,

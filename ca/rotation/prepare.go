@@ -25,7 +25,7 @@ func (m *Manager) prepare(ctx context.Context, s *state) error {
 		return err
 	}
 	d := detail{Root: to.ref()}
-	if why := r.from.linkable(time.Now()); why == "" {
+	if why := r.options.unlinked(r.from, time.Now()); why == "" {
 		signer, err := m.withTurn(ctx, r.from)
 		if err != nil {
 			return err

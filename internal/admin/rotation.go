@@ -96,7 +96,7 @@ var policies = map[ensignv1.Laggards_Policy]rotation.Policy{
 }
 
 func optionsOf(r *ensignv1.RotateRootRequest) (rotation.Options, error) {
-	o := rotation.Options{Via: r.Via, Compromised: r.Compromised, Reason: r.Reason}
+	o := rotation.Options{Via: r.Via, Compromised: r.Compromised, WithoutLink: r.WithoutLink, Reason: r.Reason}
 	policy, known := policies[r.Laggards.GetPolicy()]
 	if !known {
 		return o, status.Errorf(codes.InvalidArgument, "%s is no policy for laggards", r.Laggards.GetPolicy())

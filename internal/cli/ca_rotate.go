@@ -46,6 +46,8 @@ func newCARotateRoot(g *globals) *cobra.Command {
 			"The default is wait; with --compromised it is skip-offline=1m.\n" +
 			"--compromised is for a root whose key is in other hands: what it signed is refused at once.\n" +
 			"It first says what that breaks, and wants --yes, or `yes` on a terminal.\n" +
+			"The old root vouches for the new one, so that agents which are away find their way back. With\n" +
+			"--without-link, for a root that is lost, they need the new bundle from a person.\n" +
 			"It goes on when the command has ended; --wait shows how, and ends when it has.",
 		Example: "  ensign ca rotate root --plan\n  ensign ca rotate root --window 10m --laggards abort --reason yearly --wait\n" +
 			"  ensign ca rotate root --via vault --wait=1h\n  ensign ca rotate root --compromised --reason 'backup stolen' --wait",
@@ -57,6 +59,7 @@ func newCARotateRoot(g *globals) *cobra.Command {
 	flags.DurationVar(&r.window, "window", 0, "over how long renewals are spread (default 10m; 1m with --compromised)")
 	flags.Var(&r.laggards, "laggards", "what is done about who keeps a gate waiting")
 	flags.BoolVar(&r.request.Compromised, "compromised", false, "the old root is not to be believed any more")
+	flags.BoolVar(&r.request.WithoutLink, "without-link", false, "the old root is lost: do not wait for it to vouch for the new one")
 	flags.StringVar(&r.request.Reason, "reason", "", "why, for the record")
 	flags.BoolVar(&r.request.Plan, "plan", false, "only say what would happen, and to whom")
 	flags.BoolVar(&r.yes, "yes", false, "do not ask")

@@ -82,10 +82,15 @@ func (p *Pod) bundle() string { return filepath.Join(p.Dir, "bundle.pem") }
 
 // RestartAgent is StartAgent with the bundle that the pod has already.
 func (p *Pod) RestartAgent(ctx context.Context) error {
-	token, bundle := filepath.Join(p.Dir, "token"), p.bundle()
 	if err := p.RenewToken(ctx); err != nil {
 		return err
 	}
+	return p.RunAgent(ctx)
+}
+
+// RunAgent is RestartAgent with the token that the pod has already.
+func (p *Pod) RunAgent(ctx context.Context) error {
+	token, bundle := filepath.Join(p.Dir, "token"), p.bundle()
 	argv := append([]string{p.lab.program("ensign-agent"),
 		"--control-plane", controlHost + ":15012",
 		"--trust-bundle", bundle, "--token-file", token,

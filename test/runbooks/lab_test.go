@@ -202,10 +202,19 @@ func lives(t *testing.T, l *lab.Lab, place string) lab.Authority {
 			t.Errorf("%s shows a chain of %d", p.Name, len(cert.Certificate))
 		}
 	}
-	for _, check := range [][]string{{"audit", "verify"}, {"proxy", "status", "--check"}} {
-		if r := l.Ensign(t.Context(), check...); r.Code != 0 {
-			t.Errorf("%s: exit %d:\n%s", r.Line, r.Code, r.Output)
+	for _, args := range [][]string{{"audit", "verify"}, {"proxy", "status", "--check"}} {
+		if err := check(t, l, args...); err != nil {
+			t.Error(err)
 		}
 	}
 	return a
+}
+
+// check is a command that is to end with 0.
+func check(t *testing.T, l *lab.Lab, args ...string) error {
+	t.Helper()
+	if r := l.Ensign(t.Context(), args...); r.Code != 0 {
+		return fmt.Errorf("%s: exit %d:\n%s", r.Line, r.Code, r.Output)
+	}
+	return nil
 }

@@ -28,16 +28,3 @@ func TestRotateRootAndBack(t *testing.T) {
 		t.Errorf("%s signs, and not the root from before", a.Signing().Name)
 	}
 }
-
-func TestTurnOnVault(t *testing.T) {
-	vault := withVault(t)
-	vault.Bare = true
-	l := mesh(t, lab.Config{Vault: vault})
-	populate(t, l)
-	p := play{book: "turn-on-vault", variables: []string{
-		"TREE=" + tree(t), "SECRETS=" + t.TempDir(),
-		"VAULT_ADDR=" + l.Vault.Address, "VAULT_CACERT=" + l.Vault.CAFile, "VAULT_TOKEN=" + l.Vault.API.Token(),
-	}}
-	unnoticed(t, l, func() { p.follow(t, l) })
-	lives(t, l, "vault")
-}

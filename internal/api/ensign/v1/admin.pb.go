@@ -2545,7 +2545,9 @@ type RotateRootRequest struct {
 	Compromised bool   `protobuf:"varint,4,opt,name=compromised,proto3" json:"compromised,omitempty"`
 	Reason      string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Only tell.
-	Plan          bool `protobuf:"varint,6,opt,name=plan,proto3" json:"plan,omitempty"`
+	Plan bool `protobuf:"varint,6,opt,name=plan,proto3" json:"plan,omitempty"`
+	// The root in force is lost, and cannot vouch for the new one.
+	WithoutLink   bool `protobuf:"varint,7,opt,name=without_link,json=withoutLink,proto3" json:"without_link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2618,6 +2620,13 @@ func (x *RotateRootRequest) GetReason() string {
 func (x *RotateRootRequest) GetPlan() bool {
 	if x != nil {
 		return x.Plan
+	}
+	return false
+}
+
+func (x *RotateRootRequest) GetWithoutLink() bool {
+	if x != nil {
+		return x.WithoutLink
 	}
 	return false
 }
@@ -4101,14 +4110,15 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x06serial\x18\x03 \x01(\tR\x06serial\x12\x14\n" +
 	"\x05where\x18\x04 \x01(\tR\x05where\x12\x16\n" +
 	"\x06detail\x18\x05 \x01(\tR\x06detail\x12*\n" +
-	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xd7\x01\n" +
+	"\x02at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\"\xfa\x01\n" +
 	"\x11RotateRootRequest\x12\x10\n" +
 	"\x03via\x18\x01 \x01(\tR\x03via\x121\n" +
 	"\x06window\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06window\x12/\n" +
 	"\blaggards\x18\x03 \x01(\v2\x13.ensign.v1.LaggardsR\blaggards\x12 \n" +
 	"\vcompromised\x18\x04 \x01(\bR\vcompromised\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04plan\x18\x06 \x01(\bR\x04plan\"\xb8\x01\n" +
+	"\x04plan\x18\x06 \x01(\bR\x04plan\x12!\n" +
+	"\fwithout_link\x18\a \x01(\bR\vwithoutLink\"\xb8\x01\n" +
 	"\bLaggards\x122\n" +
 	"\x06policy\x18\x01 \x01(\x0e2\x1a.ensign.v1.Laggards.PolicyR\x06policy\x12/\n" +
 	"\x05after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05after\"G\n" +
