@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -109,22 +110,39 @@ func TestAForkIsReported(t *testing.T) {
 	config := control.config(t)
 	startAgent(t, config)
 	next(t, "first report", control.reports, func(*ensignv1.Report) bool { return true })
+	takeSecrets(t, config, nil)
+	control.keepsAsking(t)
 	grown := func(want int64) {
 		t.Helper()
-		takeSecrets(t, config, nil) // so that there is something to report
-		control.cutOffs <- &ensignv1.CutOff{Revision: uint64(want)}
 		next(t, "report of the ledger", control.reports, func(r *ensignv1.Report) bool { return r.GetLedger().GetSize() == uint64(want) })
 	}
 	grown(5)
 	control.set(func() { size = 9 })
-	control.cutOffs <- &ensignv1.CutOff{Revision: 6}
 	grown(9)
 	control.set(func() {
 		control.prove = func(seen *ensignv1.LedgerSeen) *ensignv1.LedgerProof { return forked.at(15, int64(seen.GetSize())) }
 	})
-	control.cutOffs <- &ensignv1.CutOff{Revision: 10}
 	told := next(t, "report of the fork", control.reports, func(r *ensignv1.Report) bool { return r.GetLedger().GetFork() != "" })
 	if told.GetLedger().GetSize() != 9 || !ready(config) {
 		t.Errorf("%v", told)
 	}
+}
+
+// keepsAsking has the agent report again and again. What it learns of the ledger from
+// the answer to one report only the next one tells, which is a minute away otherwise.
+func (c *controlPlane) keepsAsking(t *testing.T) {
+	go func() {
+		for revision := uint64(1); ; revision++ {
+			select {
+			case c.cutOffs <- &ensignv1.CutOff{Revision: revision}:
+			case <-t.Context().Done():
+				return
+			}
+			select {
+			case <-time.After(time.Second): // sooner, and none is ever obeyed
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
 }

@@ -34,8 +34,8 @@ type reporting struct {
 	looked                chan look
 	looking               bool
 	// Closed when there is something new since the last report.
-	acknowledged, troubled, obeyed, forked <-chan struct{}
-	sooner                                 time.Duration
+	acknowledged, followed, troubled, obeyed, forked <-chan struct{}
+	sooner                                           time.Duration
 }
 
 func (r *reporter) newReporting(link *uplink, stored <-chan uint64, failed <-chan error, done <-chan struct{}) *reporting {
@@ -46,6 +46,7 @@ func (r *reporter) newReporting(link *uplink, stored <-chan uint64, failed <-cha
 	}
 	p.unstored.Stop()
 	p.urgent.Stop()
+	p.followed = r.trustee.followed()
 	_, p.acknowledged = r.secrets()
 	_, p.troubled = r.problems()
 	_, p.forked = r.memory.seen()
@@ -57,9 +58,10 @@ func (r *reporter) newReporting(link *uplink, stored <-chan uint64, failed <-cha
 	return p
 }
 
-// run sends a report now, whenever the acknowledged state changes, again while
-// it is not stored, sooner while Envoy still shows another certificate than the
-// one it acknowledged, and once a minute; at once when the obedience changes.
+// run sends a report now, whenever the acknowledged state changes, when another Trust
+// was followed, again while it is not stored, sooner while Envoy still shows another
+// certificate than the one it acknowledged, and once a minute; at once when the
+// obedience changes.
 func (p *reporting) run(ctx context.Context) error {
 	defer p.stop()
 	for {
@@ -79,6 +81,9 @@ func (p *reporting) run(ctx context.Context) error {
 			}
 		case <-p.acknowledged:
 			p.acknowledged = nil
+			p.due.Reset(settleFor)
+		case <-p.followed:
+			p.followed = nil
 			p.due.Reset(settleFor)
 		case <-p.troubled:
 			p.troubled = nil
@@ -131,6 +136,7 @@ func (p *reporting) send(full bool) error {
 	var problems sds.Problems
 	var obedience *ensignv1.Obedience
 	var ledger *ensignv1.LedgerSeen
+	p.followed = p.trustee.followed()
 	acknowledged, p.acknowledged = p.secrets()
 	problems, p.troubled = p.problems()
 	obedience, p.obeyed = p.follower.watch()

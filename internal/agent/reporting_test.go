@@ -35,7 +35,44 @@ func reporterOf(t *testing.T, p *parts, f *follower) *reporter {
 		secrets: p.Acknowledged, follower: f, metrics: counts, logger: testLogger(t),
 		problems: func() (sds.Problems, <-chan struct{}) { return sds.Problems{}, nil },
 		memory:   openMemory(t.TempDir()+"/ledger.checkpoint", counts, testLogger(t)),
+		trustee:  newTrustee(obedient{}),
 	}
+}
+
+// obedient follows whatever it is told.
+type obedient struct{}
+
+func (obedient) Follow(sds.Trust) error { return nil }
+func (obedient) Renew()                 {}
+
+// TestATrustThatChangesNothingIsReported: a gate waits for word from after its step,
+// also where Envoy has the bundle already. The same word again is no news.
+func TestATrustThatChangesNothingIsReported(t *testing.T) {
+	p := newParts()
+	follow(t, t.TempDir(), p, func(f *follower, _ *logBuffer) {
+		stream, r := newHeard(), reporterOf(t, p, f)
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan error, 2)
+		go func() { ended <- r.newReporting(&uplink{stream: stream}, nil, nil, nil).run(ctx) }()
+		go func() { ended <- r.trustee.run(ctx) }()
+		<-stream.messages
+		for sequence := range uint64(3) {
+			r.trustee.take(&ensignv1.Trust{Sequence: sequence + 1}, false)
+			told := time.Now()
+			<-stream.messages
+			if took := time.Since(told); took > time.Second {
+				t.Errorf("reported %s after word %d", took, sequence+1)
+			}
+			r.trustee.take(&ensignv1.Trust{Sequence: sequence + 1}, true)
+			time.Sleep(storedWithin / 2)
+			if len(stream.messages) > 0 {
+				t.Errorf("reported again, %v", <-stream.messages)
+			}
+		}
+		cancel()
+		<-ended
+		<-ended
+	})
 }
 
 // Whoever waits for a cut off hears that it is obeyed within 20 ms.

@@ -21,12 +21,13 @@ type trustee struct {
 	// came holds at most one word that newest is another.
 	came chan struct{}
 
-	mu     sync.Mutex // guards newest
+	mu     sync.Mutex // guards all below
 	newest *sds.Trust // nil once it is followed
+	done   chan struct{}
 }
 
 func newTrustee(b believer) *trustee {
-	return &trustee{believer: b, came: make(chan struct{}, 1)}
+	return &trustee{believer: b, came: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
 // take notes a word; first is the first of a stream.
@@ -50,6 +51,7 @@ func (t *trustee) take(trust *ensignv1.Trust, first bool) {
 
 // run follows what comes until ctx ends.
 func (t *trustee) run(ctx context.Context) error {
+	var last uint64
 	for {
 		select {
 		case <-t.came:
@@ -65,5 +67,25 @@ func (t *trustee) run(ctx context.Context) error {
 		}
 		// What is wrong with it is in the Source's problems, which are reported.
 		_ = t.believer.Follow(*trust)
+		if trust.Sequence != last {
+			last = trust.Sequence
+			t.tell()
+		}
 	}
+}
+
+func (t *trustee) tell() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	close(t.done)
+	t.done = make(chan struct{})
+}
+
+// followed is closed when a word of another sequence than the last was followed, or
+// refused. A gate may wait for a report from after that, though Envoy has nothing new
+// to acknowledge, as when a rotation is turned around.
+func (t *trustee) followed() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.done
 }
