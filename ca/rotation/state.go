@@ -140,16 +140,21 @@ func (s *state) trust(settled bool, before *Trust, now time.Time) (*Trust, error
 	return t, nil
 }
 
+// maxWays bounds the links that are shown: they are in each handshake of ensignd, of
+// which an agent looks at 128 certificates. Who was away for longer needs the bundle
+// from a person.
+const maxWays = 64
+
 // ways are the links by which those who know an earlier root find the one that signs:
 // at most one from each root, and none from that one, so that every walk ends there.
-// Oldest first.
+// Oldest first; of too many those that are nearest to it.
 func (s *state) ways(now time.Time) []link {
 	lead := map[*anchor]bool{s.signing(): true}
 	var found []int
 	for more := true; more; {
 		more = false
 		for n, l := range slices.Backward(s.links) {
-			if lead[l.to] && !lead[l.from] && !l.from.compromised && !l.to.compromised && now.Before(l.cert.NotAfter) {
+			if len(found) < maxWays && lead[l.to] && !lead[l.from] && !l.from.compromised && !l.to.compromised && now.Before(l.cert.NotAfter) {
 				lead[l.from], found, more = true, append(found, n), true
 			}
 		}
