@@ -56,14 +56,14 @@ func (o Options) steps(from *anchor) []string {
 func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string {
 	var all []string
 	if place := m.cfg.Places[o.Via]; place != nil {
-		if err := place.Healthy(); err != nil {
+		if err := place.Healthy(""); err != nil {
 			all = append(all, fmt.Sprintf("%s can make no root now: %s", o.Via, err))
 		}
 	}
 	if why := o.unlinked(from, time.Now()); why != "" && !o.Compromised {
 		all = append(all, "agents that are away until it is done need the new bundle from a person: "+why)
-	} else if place := m.cfg.Places[from.place]; why == "" && place != nil && place.Healthy() != nil {
-		all = append(all, fmt.Sprintf("the old root can't vouch for the new one now, and that is waited for; if it is lost, add --without-link: %s", place.Healthy()))
+	} else if place := m.cfg.Places[from.place]; why == "" && place != nil && place.Healthy(from.name) != nil {
+		all = append(all, fmt.Sprintf("the old root can't vouch for the new one now, and that is waited for; if it is lost, add --without-link: %s", place.Healthy(from.name)))
 	}
 	if o.Compromised {
 		all = append(all,

@@ -94,7 +94,7 @@ func (m *Manager) usable(ctx context.Context, a *anchor) error {
 	if _, err := m.withTurn(ctx, a); err != nil {
 		return err
 	}
-	if err := m.cfg.Places[a.place].Healthy(); err != nil {
+	if err := m.cfg.Places[a.place].Healthy(a.name); err != nil {
 		return fmt.Errorf("root %s: %w", a, err)
 	}
 	return nil

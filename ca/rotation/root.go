@@ -26,9 +26,10 @@ type Place interface {
 	Make(ctx context.Context, name string) (Root, error)
 	// Open is a root that was made, by its name and chain. It asks nobody.
 	Open(ctx context.Context, name string, chain []*x509.Certificate) (Root, error)
-	// Healthy says why the next issuer could not be certified, as far as is known
-	// without asking anybody; nil if it could.
-	Healthy() error
+	// Healthy says why the root of a name could not certify the next issuer, as far as is
+	// known without asking anybody; nil if it could. What only another root of the place
+	// suffers from is no reason. The name "" is that of a root to be made.
+	Healthy(name string) error
 }
 
 // First finds or makes the root that the mesh begins with, and its name in its place.

@@ -1,6 +1,7 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
@@ -45,7 +46,7 @@ type world struct {
 	onStep func(v verb, passed []string)
 	passed []string // named by skip in this step
 	every  time.Duration
-	sick   map[string]error // Healthy of places
+	sick   map[string]error // Healthy of places, and of roots by place/name
 }
 
 func newWorld(t testing.TB) *world {
@@ -222,10 +223,10 @@ func (p *fakePlace) Open(_ context.Context, name string, chain []*x509.Certifica
 	return r, nil
 }
 
-func (p *fakePlace) Healthy() error {
+func (p *fakePlace) Healthy(name string) error {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	return p.w.sick[p.name]
+	return cmp.Or(p.w.sick[p.name], p.w.sick[p.name+"/"+name])
 }
 
 // first makes the root of the mesh as a real place does: recorded before it returns.

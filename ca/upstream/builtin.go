@@ -128,7 +128,7 @@ func (b *Builtin) Open(_ context.Context, name string, chain []*x509.Certificate
 }
 
 // Healthy implements [rotation.Place]: the keys are at hand.
-func (b *Builtin) Healthy() error { return nil }
+func (b *Builtin) Healthy(string) error { return nil }
 
 // keyName is a root's name in the key store.
 func keyName(name string) string {

@@ -150,4 +150,4 @@ func (p *Imported) Open(_ context.Context, name string, chain []*x509.Certificat
 }
 
 // Healthy implements [rotation.Place]: the key is at hand.
-func (p *Imported) Healthy() error { return nil }
+func (p *Imported) Healthy(string) error { return nil }

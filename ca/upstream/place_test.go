@@ -77,7 +77,7 @@ func TestRootsStandBesideOneAnother(t *testing.T) {
 			}
 		}
 	}
-	if b.Healthy() != nil {
+	if b.Healthy("root") != nil {
 		t.Error("not healthy")
 	}
 	if n := len(p.ledger.Entries(ca.KindRoot)); n != 1 || p.has("bundle.pem") {

@@ -81,7 +81,7 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 			} else {
 				t.Log(err)
 			}
-			if err := first.place.Healthy(); !errors.Is(err, c.want) {
+			if err := first.place.Healthy(first.name); !errors.Is(err, c.want) {
 				t.Errorf("it is said to be well but for %v", err)
 			}
 			if took := time.Since(start); took > 3*s.cfg.Timeout {
@@ -97,7 +97,7 @@ func TestIssuanceOutlivesVaultsTroubles(t *testing.T) {
 			if next := issue(t, s.service(t, first)); next[1].Equal(before[1]) {
 				t.Error("vault is well again, and there is no other issuer")
 			}
-			if err := first.place.Healthy(); err != nil {
+			if err := first.place.Healthy(first.name); err != nil {
 				t.Errorf("it is said to be unwell still: %v", err)
 			}
 		})

@@ -3,16 +3,32 @@ package vault
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
 	"time"
 )
 
 // health is what is known of Vault without asking it.
 type health struct {
-	mu                  sync.Mutex
-	credential, signing error // of the last try; nil if it went well
-	expires             time.Time
+	mu sync.Mutex
+	// credential is how the last login or renewal failed; nil if it went well.
+	credential error
+	// signing is how each root's last signature failed, by its name.
+	signing map[string]failure
+	expires time.Time
 }
+
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// lately is for how long a Vault that did not answer for one root is taken to be away
+// for all: nobody else may ask it for days.
+const lately = time.Minute
+
+// away says whether Vault as a whole did not answer, whatever it was asked.
+func (f failure) away() bool { return errors.Is(f.err, ErrSealed) || errors.Is(f.err, ErrUnreachable) }
 
 // loggedIn takes how the last login or renewal went.
 func (h *health) loggedIn(err error) {
@@ -21,17 +37,24 @@ func (h *health) loggedIn(err error) {
 	if !errors.Is(err, context.Canceled) {
 		h.credential = err
 	}
-	if err == nil && (errors.Is(h.signing, ErrSealed) || errors.Is(h.signing, ErrUnreachable)) {
-		h.signing = nil // Vault is there again
+	if err == nil { // Vault is there again
+		maps.DeleteFunc(h.signing, func(_ string, f failure) bool { return f.away() })
 	}
 }
 
-// signed takes how the last signature went.
-func (h *health) signed(err error) {
+// signed takes how the last signature of a root went.
+func (h *health) signed(name string, err error, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !errors.Is(err, context.Canceled) {
-		h.signing = err
+	switch {
+	case err == nil:
+		delete(h.signing, name)
+		maps.DeleteFunc(h.signing, func(_ string, f failure) bool { return f.away() })
+	case !errors.Is(err, context.Canceled):
+		if h.signing == nil {
+			h.signing = map[string]failure{}
+		}
+		h.signing[name] = failure{err, now}
 	}
 }
 
@@ -44,11 +67,17 @@ func (h *health) holds(t token) {
 	}
 }
 
-func (h *health) problem() error {
+// problem is what keeps a root from signing.
+func (h *health) problem(name string, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.signing != nil {
-		return h.signing
+	if f, failed := h.signing[name]; failed {
+		return f.err
+	}
+	for _, f := range h.signing {
+		if f.away() && now.Sub(f.at) < lately {
+			return f.err
+		}
 	}
 	return h.credential
 }

@@ -175,7 +175,7 @@ func TestARotationCredentialIsReadWhenItIsNeeded(t *testing.T) {
 	if _, err := place.Make(t.Context(), "ensign-2"); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("no token yet: %v", err)
 	}
-	if err := place.Healthy(); err != nil {
+	if err := place.Healthy("ensign-1"); err != nil {
 		t.Errorf("no matter of every day: %v", err)
 	}
 	write(t, file, s.vault.NewToken(t, "1h", "ensign-rotation"))

@@ -116,9 +116,9 @@ func (p *Place) Open(_ context.Context, name string, chain []*x509.Certificate) 
 	return &root{place: p, name: name, chain: chain}, nil
 }
 
-// Healthy implements [rotation.Place]: what the last login, renewal or signature
-// with the daily credentials failed with.
-func (p *Place) Healthy() error { return p.daily.health.problem() }
+// Healthy implements [rotation.Place]: what the root's last signature failed with, or
+// the last login or renewal with the daily credentials.
+func (p *Place) Healthy(name string) error { return p.daily.health.problem(name, time.Now()) }
 
 // CredentialExpires is when the daily token ends unless it is renewed; zero if there
 // is none, or it has no end.

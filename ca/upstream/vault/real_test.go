@@ -190,15 +190,15 @@ func TestARestartNeedsNoVault(t *testing.T) {
 	if err != nil || !opened.Chain()[0].Equal(chain[0]) {
 		t.Fatal(err)
 	}
-	if err := place.Healthy(); err != nil {
+	if err := place.Healthy("ensign-1"); err != nil {
 		t.Errorf("nobody has asked yet: %v", err)
 	}
-	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrUnreachable) || !errors.Is(place.Healthy(), ErrUnreachable) {
-		t.Errorf("got %v, and healthy is %v", err, place.Healthy())
+	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrUnreachable) || !errors.Is(place.Healthy("ensign-1"), ErrUnreachable) {
+		t.Errorf("got %v, and healthy is %v", err, place.Healthy("ensign-1"))
 	}
 	s.vault.Run(t)
-	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); err != nil || place.Healthy() != nil {
-		t.Errorf("got %v, and healthy is %v", err, place.Healthy())
+	if _, err := opened.CertifyIssuer(t.Context(), newRequest(t)); err != nil || place.Healthy("ensign-1") != nil {
+		t.Errorf("got %v, and healthy is %v", err, place.Healthy("ensign-1"))
 	}
 }
 

@@ -34,7 +34,7 @@ func (r *root) CertifyIssuer(ctx context.Context, request ca.IssuerRequest) ([]*
 	}
 	if !strings.HasPrefix(request.Template.Subject.CommonName, rootPrefix) {
 		chain, err := r.sign(ctx, r.place.daily, request, issuerLife(request.Template))
-		r.place.daily.health.signed(err)
+		r.place.daily.health.signed(r.name, err, time.Now())
 		return chain, err
 	}
 	if r.place.rotation == nil {
