@@ -23,7 +23,8 @@ type census struct {
 	next    uint64
 	svids   map[string]*holding // by serial
 	issuers map[string]parent   // of issuers, by serial
-	pruned  time.Time
+	// asked is when it was asked last, by the wall clock; pruned when it was pruned.
+	asked, pruned time.Time
 }
 
 // censusLedger is what a census asks; [*ledger.Ledger] is one.
@@ -53,8 +54,12 @@ type parent struct{ subject, serial string }
 const pruneEvery = time.Minute
 
 // catchUp reads what the ledger holds by now; mu is held. After an error the next call
-// goes on where this one stood.
+// goes on where this one stood. When the clock was set back, what it had dropped may
+// live again: all is read anew.
 func (c *census) catchUp(ctx context.Context, now time.Time) error {
+	wall := now.Round(0)
+	c.read = c.read && !wall.Before(c.asked)
+	c.asked = wall
 	if !c.read {
 		return c.begin(ctx, now)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/ensign-mesh/ensign/ca/revocation"
@@ -32,16 +33,17 @@ type followers struct {
 		settle(ctx context.Context, root *x509.Certificate) error
 	}
 	signing func() *x509.Certificate
+	log     *slog.Logger
 }
 
-func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.Registry, shown *serverIdentity) (*followers, error) {
+func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.Registry, shown *serverIdentity, log *slog.Logger) (*followers, error) {
 	said, err := newTestimony(ctx, a.reports)
 	if err != nil {
 		return nil, err
 	}
 	return &followers{
 		world: w, census: &census{ledger: a.ledger, rootOf: a.roots.RootOf}, testimony: said, registry: registry, register: a.register,
-		issuing: a.issuing, shown: shown, signing: a.roots.Signing,
+		issuing: a.issuing, shown: shown, signing: a.roots.Signing, log: log,
 	}, nil
 }
 
@@ -57,11 +59,8 @@ func (f *followers) Instances(ctx context.Context) ([]rotation.Instance, <-chan 
 	f.census.mu.Lock()
 	defer f.census.mu.Unlock()
 	now := time.Now()
-	if err := f.census.catchUp(ctx, now); err != nil {
-		return nil, nil, fmt.Errorf("reading who holds SVIDs: %w", err)
-	}
-	if needed := f.census.prune(now); needed != nil {
-		f.testimony.forget(needed)
+	if err := f.refresh(ctx, now); err != nil {
+		return nil, nil, err
 	}
 	f.testimony.mu.RLock()
 	defer f.testimony.mu.RUnlock()
@@ -70,6 +69,38 @@ func (f *followers) Instances(ctx context.Context) ([]rotation.Instance, <-chan 
 		reports: f.testimony.reports, acks: f.testimony.acks, agents: connected,
 	}
 	return s.instances(), changed, nil
+}
+
+// refresh brings the census up to now, and drops what nobody needs any more; census.mu
+// is held.
+func (f *followers) refresh(ctx context.Context, now time.Time) error {
+	if err := f.census.catchUp(ctx, now); err != nil {
+		return fmt.Errorf("reading who holds SVIDs: %w", err)
+	}
+	if needed := f.census.prune(now); needed != nil {
+		f.testimony.forget(needed, now)
+	}
+	return nil
+}
+
+// run refreshes again and again until ctx ends, whether a gate asks or not: what agents
+// say would fill the memory otherwise.
+func (f *followers) run(ctx context.Context) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		f.census.mu.Lock()
+		err := f.refresh(ctx, time.Now())
+		f.census.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			f.log.WarnContext(ctx, "who holds SVIDs is not known", "error", err)
+		}
+	}
 }
 
 // Settle implements rotation.Mesh.

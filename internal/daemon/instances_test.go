@@ -168,7 +168,7 @@ func TestWhoHoldsWhat(t *testing.T) {
 		return map[string]agents.Agent{"shop/" + pod: {Name: "shop/" + pod, PodUID: uid, SPIFFEID: webID}}
 	}
 	wrote := func(pod, uid, serial string) report.Report {
-		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: webID, AckedSerial: serial}
+		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: webID, AckedSerial: serial, ReceivedAt: time.Now()}
 	}
 	for name, c := range map[string]holdings{
 		"nobody": {func(*flock) {}, nil},

@@ -55,7 +55,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	}
 	registry := agents.NewRegistry()
 	people = newPopulation(authority, w, streams, registry, seen)
-	following, err := newFollowers(ctx, authority, w, registry, shown)
+	following, err := newFollowers(ctx, authority, w, registry, shown, log)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ type running struct {
 // tasks end when their context does; if one ends before, all do.
 func (r running) tasks() []func(context.Context) error {
 	return []func(context.Context) error{
-		r.picture.run, r.authority.run, r.shown.run, r.gate.Run, r.federated.run,
+		r.picture.run, r.authority.run, r.shown.run, r.gate.Run, r.federated.run, r.followers.run,
 		r.enforced.deny, r.enforced.command, r.enforced.replace, r.enforced.drain,
 		func(ctx context.Context) error { return r.authority.rotate(ctx, r.followers) },
 		func(ctx context.Context) error { return serveGRPC(ctx, r.network, r.listeners.network) },

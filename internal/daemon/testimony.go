@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ensign-mesh/ensign/ca/report"
 )
@@ -63,12 +64,13 @@ func (t *testimony) PutSightings(ctx context.Context, sightings []report.Sightin
 	return t.store.PutSightings(ctx, sightings)
 }
 
-// note takes a report that is durable. Of two that were stored together the later counts.
+// note takes a report that is durable. Of two that were stored together the later
+// counts; one that is of the future was received by a clock that was wrong.
 func (t *testimony) note(r report.Report) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	pod := podName{r.Namespace, r.Pod}
-	if before, ok := t.reports[pod]; ok && before.ReceivedAt.After(r.ReceivedAt) {
+	if before, ok := t.reports[pod]; ok && before.ReceivedAt.After(r.ReceivedAt) && !before.ReceivedAt.After(time.Now()) {
 		return
 	}
 	t.reports[pod] = r
@@ -83,10 +85,19 @@ func (t *testimony) acknowledge(a report.Ack) {
 	}
 }
 
-// forget drops acknowledgements of serials that nobody needs any more.
-func (t *testimony) forget(needed map[string]bool) {
+// longestLife is that of an SVID: who has been silent for longer holds none.
+const longestLife = 7 * 24 * time.Hour
+
+// forget drops acknowledgements of serials that nobody needs any more, and reports of
+// pods that can hold nothing.
+func (t *testimony) forget(needed map[string]bool, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	for pod, r := range t.reports {
+		if now.Sub(r.ReceivedAt) > longestLife {
+			delete(t.reports, pod)
+		}
+	}
 	for serial := range t.acks {
 		if !needed[serial] {
 			delete(t.acks, serial)
