@@ -100,7 +100,11 @@ func (m *Manager) back(ctx context.Context, s *state, actor, reason string) erro
 		if now.revision != s.revision {
 			return nil, errMoved
 		}
-		o, err := m.complete(s, Options{Via: last.from.place, Window: last.options.Window, Laggards: last.options.Laggards, Reason: reason}, last.from.place)
+		laggards := last.options.Laggards
+		if laggards.Policy == Abort && laggards.After <= m.dwell(Distributing) {
+			laggards.After = 0 // what it was is not enough any more
+		}
+		o, err := m.complete(s, Options{Via: last.from.place, Window: last.options.Window, Laggards: laggards, Reason: reason}, last.from.place)
 		if err != nil {
 			return nil, err
 		}

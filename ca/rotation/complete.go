@@ -56,6 +56,8 @@ func (m *Manager) refusal(o Options, back []string) error {
 		return fmt.Errorf("%w: %.40q is no policy for laggards: wait, skip-offline or abort", ErrRefused, l.Policy)
 	case l.Policy != Wait && (l.After < time.Second || l.After > maxAfter):
 		return fmt.Errorf("%w: %s needs a time of %s to %s", ErrRefused, l.Policy, time.Second, maxAfter)
+	case l.Policy == Abort && l.After <= m.dwell(Distributing):
+		return fmt.Errorf("%w: abort after %s: both roots are shown for %s at least before the new one signs, choose more", ErrRefused, l.After, m.dwell(Distributing))
 	case l.Policy == Abort && o.Compromised:
 		return fmt.Errorf("%w: abort would go back to the compromised root: wait, or skip-offline", ErrRefused)
 	}

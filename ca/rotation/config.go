@@ -12,8 +12,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 )
 
-// Config says what a Manager stands on. All fields but Every, Logger and Registerer
-// are required.
+// Config says what a Manager stands on. All fields but Every, Visible, Logger and
+// Registerer are required.
 type Config struct {
 	TrustDomain spiffeid.TrustDomain
 	Ledger      Ledger
@@ -27,6 +27,10 @@ type Config struct {
 	// Every is how old the signing root may become before a rotation begins by
 	// itself; 0: it never does.
 	Every time.Duration
+	// Visible is for how long the bundle with both roots is shown at least before another
+	// root signs: those who look for themselves now and then, as other trust domains do,
+	// are in no gate. 0: there are none.
+	Visible time.Duration
 	// Logger hears of every step. Nil is silence.
 	Logger *slog.Logger
 	// Registerer takes the metrics; nil: none.

@@ -22,7 +22,7 @@ func (m *Manager) Plan(ctx context.Context, o Options) (Plan, error) {
 		return Plan{}, err
 	}
 	from := s.signing()
-	p := Plan{From: m.rootStatus(s, from, l), Place: o.Via, Refusal: refusal, Steps: o.steps(from)}
+	p := Plan{From: m.rootStatus(s, from, l), Place: o.Via, Refusal: refusal, Steps: m.steps(o, from)}
 	if l != nil {
 		p.Instances, p.Laggards = len(l.instances), l.laggards()
 		for n := range l.instances {
@@ -35,7 +35,7 @@ func (m *Manager) Plan(ctx context.Context, o Options) (Plan, error) {
 	return p, nil
 }
 
-func (o Options) steps(from *anchor) []string {
+func (m *Manager) steps(o Options, from *anchor) []string {
 	late := map[Policy]string{
 		Wait:        "until they follow or their SVIDs end",
 		SkipOffline: fmt.Sprintf("and those that give no sign of life for %s are passed over by name", o.Laggards.After),
@@ -46,6 +46,9 @@ func (o Options) steps(from *anchor) []string {
 		"distributing: everybody is told to trust both; waits for every Envoy to acknowledge both, " + late,
 		fmt.Sprintf("activating: the new root signs, SVIDs are renewed within %s; waits until nobody lives on the old root, %s", o.Window, late),
 		"retiring: everybody is told to trust the new root alone; waits for every Envoy to acknowledge that, " + late,
+	}
+	if m.cfg.Visible > 0 {
+		steps[1] += fmt.Sprintf("; lasts %s at least, for those who look for themselves, as other trust domains do", m.cfg.Visible)
 	}
 	if o.Compromised {
 		steps[3] = "retiring: the issuers of the old root are revoked and their SVIDs denied; " + steps[3][len("retiring: "):]

@@ -133,7 +133,15 @@ func (w *worker) own(ctx context.Context, s *state) (done bool, err error) {
 		}
 		w.revoked = s.sequence
 	}
-	return w.m.view.Load() == v && time.Since(v.told) >= dwell, nil
+	return w.m.view.Load() == v && time.Since(v.told) >= w.m.dwell(r.step), nil
+}
+
+// dwell is how long a step is told at least.
+func (m *Manager) dwell(step Step) time.Duration {
+	if step == Distributing {
+		return max(dwell, m.cfg.Visible)
+	}
+	return dwell
 }
 
 // act is one bounded attempt. It ends early when the state moves: somebody has turned

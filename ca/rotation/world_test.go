@@ -45,8 +45,9 @@ type world struct {
 	lose   func(e ca.Entry) error
 	onStep func(v verb, passed []string)
 	passed []string // named by skip in this step
-	every  time.Duration
-	sick   map[string]error // Healthy of places, and of roots by place/name
+	// of the configuration
+	every, visible time.Duration
+	sick           map[string]error // Healthy of places, and of roots by place/name
 }
 
 func newWorld(t testing.TB) *world {
@@ -246,7 +247,7 @@ func (w *world) first(ctx context.Context) (string, Root, error) {
 
 func (w *world) config() Config {
 	return Config{
-		TrustDomain: td, Ledger: w, Dir: w.dir, FirstPlace: Builtin, First: w.first, Every: w.every,
+		TrustDomain: td, Ledger: w, Dir: w.dir, FirstPlace: Builtin, First: w.first, Every: w.every, Visible: w.visible,
 		Places: map[string]Place{Builtin: &fakePlace{w, Builtin}, Vault: &fakePlace{w, Vault}},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
@@ -62,6 +63,18 @@ func (f bundleFlags) validate() error {
 		return fmt.Errorf("--bundle-profile %q: want %s or %s", f.profile, profileSPIFFE, profileWeb)
 	}
 	return nil
+}
+
+// bundleMargin is for who comes back late, or has to ask twice.
+const bundleMargin = 30 * time.Second
+
+// visible is how long a change of the roots must be shown so that no client misses it;
+// 0 if there is no endpoint.
+func (f bundleFlags) visible() time.Duration {
+	if f.listen == "" {
+		return 0
+	}
+	return federation.RefreshHint + bundleMargin
 }
 
 // truster says what everybody is to trust; rotation.Manager does.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/federation"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
@@ -57,6 +59,10 @@ func TestBundleFlags(t *testing.T) {
 		err := parseBundleFlags(t, c.args...).validate()
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%v: %v, want %q", c.args, err, c.want)
+		}
+		// A client that comes back each time the hint is over sees every change.
+		if got := parseBundleFlags(t, c.args...).visible(); slices.Contains(c.args, listen) && got < federation.RefreshHint+10*time.Second || c.args == nil && got != 0 {
+			t.Errorf("%v: changes of the roots are shown for %s", c.args, got)
 		}
 	}
 }
