@@ -106,6 +106,9 @@ func (c *cacerts) check(td spiffeid.TrustDomain, now time.Time) error {
 	if len(c.chain[0].SubjectKeyId) == 0 {
 		return fmt.Errorf("%s has no subject key identifier, so that leaves cannot point at it: have it signed again with one", caCertFile)
 	}
+	if len(c.chain) == 1 && c.chain[0].MaxPathLenZero {
+		return fmt.Errorf("%s is the root itself, of path length 0: it could only be root and issuer in one, which is not imported; use `--root builtin`", caCertFile)
+	}
 	for below, cert := range c.chain {
 		if err := checkAncestor(cert, below, c.chain[0].MaxPathLenZero, td, now); err != nil {
 			return fmt.Errorf("CA %q: %w", cert.Subject, err)

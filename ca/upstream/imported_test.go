@@ -219,6 +219,15 @@ func TestWhatIsNotImported(t *testing.T) {
 		"incompatible key usage":  func(f *foreign) { f.cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection} },
 		"ECDSA P-256":             func(f *foreign) { f.key = p224 },
 		"Ensign imports one root": func(f *foreign) { f.files = map[string]string{rootFile: twoRoots(f)} },
+		"root and issuer in one": func(f *foreign) {
+			f.root.MaxPathLen, f.root.MaxPathLenZero, f.root.SubjectKeyId, f.key = 0, true, []byte{1}, f.rootKey
+			root, err := create(f.root, f.root, f.rootKey.Public(), f.rootKey)
+			if err != nil {
+				panic(err)
+			}
+			text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}))
+			f.files = map[string]string{caCertFile: text, chainFile: text, rootFile: text}
+		},
 		"is not signed by itself": func(f *foreign) { f.files = map[string]string{rootFile: intermediate(f)} },
 	} {
 		f := newForeign()
