@@ -91,6 +91,16 @@ type waiting struct {
 	at      time.Time
 }
 
+// passing says whether a stream that ended so is asked for again: ensignd went away, or
+// was a moment faster than us to see that time is up.
+func passing(err error) bool {
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+		return true
+	}
+	return false
+}
+
 // run answers the last that was seen, and an error that names who does not obey.
 // An ensignd that is started again meanwhile is asked again: the act is in the ledger.
 func (w *waiting) run(ctx context.Context) (obedience, error) {
@@ -106,7 +116,7 @@ func (w *waiting) run(ctx context.Context) (obedience, error) {
 			return w.last, ctx.Err()
 		case limited.Err() != nil:
 			return w.last, w.late()
-		case err != nil && status.Code(err) != codes.Unavailable:
+		case err != nil && !passing(err):
 			return w.last, err
 		}
 		select {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -55,7 +54,7 @@ func (f *following) run(ctx context.Context) error {
 			return errLate
 		case err == nil && !f.last.Rotation.running():
 			return nil
-		case err != nil && status.Code(err) != codes.Unavailable:
+		case err != nil && !passing(err):
 			return err
 		}
 		if f.away = plain(err); err == nil {
