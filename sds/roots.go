@@ -137,7 +137,7 @@ func (r *Roots) watch() (*rootSet, <-chan struct{}) {
 	return r.current, r.changed
 }
 
-// push puts pushed roots in force, unless they are, or are ignored.
+// push puts pushed roots in force, unless they are, and are kept, or are ignored.
 func (r *Roots) push(trust Trust, roots []*x509.Certificate) (ignored bool, err error) {
 	r.turn.Lock()
 	defer r.turn.Unlock()
@@ -157,7 +157,7 @@ func (r *Roots) push(trust Trust, roots []*x509.Certificate) (ignored bool, err 
 		return false, foreign(roots, anchors.Roots)
 	}
 	r.followed = trust.Sequence
-	if now := anchors.set; now == nil || now.hash != set.hash || now.operator != set.operator || now.sequence != set.sequence {
+	if now := anchors.set; now == nil || now.hash != set.hash || now.operator != set.operator || now.sequence != set.sequence || r.problem() != "" {
 		r.replace(set)
 	}
 	return false, nil

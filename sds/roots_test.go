@@ -167,6 +167,18 @@ func TestRootsThatCannotBeKeptAreInForce(t *testing.T) {
 		if problems, _ := source.Problems(); !strings.Contains(problems.Trust, "no space left") {
 			t.Errorf("%+v", problems)
 		}
+		// The next stream says the same, and now there is room.
+		s.mu.Lock()
+		s.full = nil
+		s.mu.Unlock()
+		again := pushed(1, next, old)
+		again.First = true
+		if err := source.Follow(again); err != nil {
+			t.Error(err)
+		}
+		if problems, _ := source.Problems(); problems.Trust != "" || s.kept.Sequence != 1 || len(s.kept.Roots) != 2 {
+			t.Errorf("%+v, kept %+v", problems, s.kept)
+		}
 	})
 }
 
