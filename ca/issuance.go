@@ -183,7 +183,7 @@ func (s *Service) issue(ctx context.Context, iss *issuer, who subject, asked tim
 	if err != nil {
 		return Issued{}, err
 	}
-	issued := Issued{Leaf: leaf, Issuers: iss.chain, Bundle: trusted}
+	issued := Issued{Leaf: leaf, Issuers: iss.chain}
 	err = s.timed(StageLedger, func() (err error) {
 		issued.Index, err = s.append(ctx, entry(issued, now))
 		return err
@@ -191,7 +191,12 @@ func (s *Service) issue(ctx context.Context, iss *issuer, who subject, asked tim
 	if err != nil {
 		return Issued{}, err
 	}
-	return issued, nil
+	// Asked again: a rotation that looked before at who is in the ledger has passed on
+	// without this one, which so gets the roots of the next step.
+	if issued.Bundle, err = s.trusted(ctx); err != nil {
+		return Issued{}, err
+	}
+	return issued, s.mayIssue(iss, issued.Bundle, now)
 }
 
 // entitled decides whether this caller's proof is good for a certificate for this
