@@ -78,6 +78,9 @@ func (i *intake) report(ctx context.Context, r *ensignv1.Report) error {
 			return err
 		}
 	}
+	if !i.config.Registry.claim(pod.String(), i.live) {
+		return status.Errorf(codes.Aborted, "a later stream reports for %s: what this one says may be older", pod)
+	}
 	stored := reportOf(r, i.caller, pod)
 	err = i.config.Reports.Put(ctx, stored)
 	if errors.Is(err, report.ErrInvalid) {

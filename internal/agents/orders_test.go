@@ -76,11 +76,18 @@ func (w wire) Send(message *ensignv1.ConnectResponse) error {
 
 // attach connects an agent that has reported for its pod.
 func attach(ctx context.Context, service *agents.Service, pod string) wire {
+	w, _ := attachEnding(ctx, service, pod)
+	return w
+}
+
+// attachEnding is attach; the channel answers how the stream ended.
+func attachEnding(ctx context.Context, service *agents.Service, pod string) (wire, <-chan error) {
 	caller := identity.Caller{Account: identity.ServiceAccount{TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop", Name: "web"}}
 	w := wire{ctx: identity.WithCaller(ctx, caller), said: make(chan *ensignv1.ConnectRequest, 100), heard: make(chan *ensignv1.ConnectResponse)}
-	go service.Connect(w)
+	ended := make(chan error, 1)
+	go func() { ended <- service.Connect(w) }()
 	w.said <- say(pod, 1)
-	return w
+	return w, ended
 }
 
 func TestWhoIsCutOffIsToldFirstAndWheneverItChanges(t *testing.T) {

@@ -20,10 +20,10 @@ type Registry struct {
 	changed  chan struct{}
 }
 
-// seat is what a pod's name stands for: the newest stream, and what it said.
+// seat is what a pod's name stands for: the newest stream, and what was said last.
 type seat struct {
 	session *session
-	agent   Agent
+	agent   Agent // of no name before anything that was said is stored
 }
 
 // Agent is one connected agent, as far as its reports are stored.
@@ -48,13 +48,28 @@ func NewRegistry() *Registry {
 	return &Registry{sessions: map[string]seat{}, changed: make(chan struct{})}
 }
 
-// put seats the session, in the place of an older one of the same pod, with the
-// newest that it said.
+// claim seats the session, in the place of an earlier one of the same pod; false if a
+// later one sits there.
+func (r *Registry) claim(name string, s *session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now, taken := r.sessions[name]
+	if taken && now.session.number > s.number {
+		return false
+	}
+	now.session = s
+	r.sessions[name] = now
+	return true
+}
+
+// put notes the newest that was said in the name of a pod, if the session still sits there.
 func (r *Registry) put(s *session, a Agent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sessions[a.Name] = seat{session: s, agent: a}
-	r.wake()
+	if r.sessions[a.Name].session == s {
+		r.sessions[a.Name] = seat{session: s, agent: a}
+		r.wake()
+	}
 }
 
 // remove forgets the session, unless a newer one of the same pod has taken its place.
@@ -90,7 +105,9 @@ func (r *Registry) Agents() ([]Agent, <-chan struct{}) {
 	defer r.mu.Unlock()
 	list := make([]Agent, 0, len(r.sessions))
 	for _, s := range r.sessions {
-		list = append(list, s.agent)
+		if s.agent.Name != "" {
+			list = append(list, s.agent)
+		}
 	}
 	return list, r.changed
 }
@@ -101,7 +118,9 @@ func (r *Registry) Connected() (map[string]Agent, <-chan struct{}) {
 	defer r.mu.Unlock()
 	all := make(map[string]Agent, len(r.sessions))
 	for name, s := range r.sessions {
-		all[name] = s.agent
+		if s.agent.Name != "" {
+			all[name] = s.agent
+		}
 	}
 	return all, r.changed
 }
@@ -111,8 +130,8 @@ func (r *Registry) Connected() (map[string]Agent, <-chan struct{}) {
 func (r *Registry) Agent(name string) (Agent, bool, <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s, ok := r.sessions[name]
-	return s.agent, ok, r.changed
+	agent := r.sessions[name].agent
+	return agent, agent.Name != "", r.changed
 }
 
 // Fetch copies one page of the pod's Envoy's admin port to w.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -47,6 +48,8 @@ type Config struct {
 type Service struct {
 	ensignv1.UnimplementedAgentServiceServer
 	config Config
+	// opened is how many streams there were.
+	opened atomic.Uint64
 }
 
 // NewService makes the service. All of the configuration is needed.
@@ -59,7 +62,7 @@ func (s *Service) Connect(stream ensignv1.AgentService_ConnectServer) error {
 	if !ok {
 		return status.Error(codes.Unauthenticated, identity.ErrNoProof.Error())
 	}
-	live := newSession()
+	live := newSession(s.opened.Add(1))
 	defer close(live.done)
 	ended := make(chan error, 2)
 	go func() { ended <- s.receive(stream, caller, live) }()

@@ -17,7 +17,9 @@ const maxPageBytes = 256 << 20
 // session is one connected agent. One goroutine receives; sends go through a
 // channel to another, because a gRPC stream takes one sender at a time.
 type session struct {
-	out chan *ensignv1.ConnectResponse
+	// number counts up from one stream to the next.
+	number uint64
+	out    chan *ensignv1.ConnectResponse
 	// newest has no room: what is taken from it is the newest at that moment.
 	newest chan *ensignv1.ConnectResponse
 	done   chan struct{}
@@ -27,8 +29,9 @@ type session struct {
 	waiting map[uint64]question
 }
 
-func newSession() *session {
+func newSession(number uint64) *session {
 	return &session{
+		number:  number,
 		out:     make(chan *ensignv1.ConnectResponse, 4),
 		newest:  make(chan *ensignv1.ConnectResponse),
 		done:    make(chan struct{}),
