@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -67,33 +66,35 @@ func killControl(t *testing.T, l *lab.Lab) {
 	}
 }
 
-// killAgent kills the agent alone; its Envoy is for the next agent to find.
+// killAgent kills the agent alone; its Envoy is for the next agent to find. That has the
+// bundle file of before.
 func killAgent(t *testing.T, p *lab.Pod) {
 	t.Helper()
-	old := p.Agent()
-	if err := old.Signal(syscall.SIGKILL); err != nil {
+	if err := p.KillAgent(); err != nil {
 		t.Fatal(err)
 	}
-	<-old.Done()
-	if err := p.StartAgent(t.Context()); err != nil {
+	if err := p.RestartAgent(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func killEnvoy(t *testing.T, p *lab.Pod) {
 	t.Helper()
-	agent := p.Agent()
-	if err := syscall.Kill(envoyOf(t, p), syscall.SIGKILL); err != nil {
+	if err := p.KillEnvoy(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-agent.Done():
-	case <-time.After(settled):
-		t.Fatalf("the agent of %s outlives its Envoy", p.Name)
-	}
-	if err := p.StartAgent(t.Context()); err != nil {
+	if err := p.RestartAgent(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func envoyOf(t *testing.T, p *lab.Pod) int {
+	t.Helper()
+	pid, err := p.EnvoyPID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
 }
 
 // keepAsking gets certificates without pause; refusals are expected while the

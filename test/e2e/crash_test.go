@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -93,22 +90,6 @@ func TestKilledEnvoyUnderLoad(t *testing.T) {
 			t.Errorf("requests to another pod: %v", r)
 		}
 	}
-}
-
-// envoyOf is the process that the agent noted.
-func envoyOf(t *testing.T, p *lab.Pod) int {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(p.Dir, "run", "envoy.pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var record struct {
-		PID int `json:"pid"`
-	}
-	if err := json.Unmarshal(data, &record); err != nil || record.PID < 2 {
-		t.Fatalf("reading %s: %v", data, err)
-	}
-	return record.PID
 }
 
 // A control plane that comes back, to proxies that have everything, sends nothing.

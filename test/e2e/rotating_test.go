@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -140,7 +139,7 @@ func onlyRoot(t *testing.T, l *lab.Lab, a lab.Authority) {
 	}
 	want := "" // the serial of the root, as Envoy writes it
 	for _, p := range l.Sidecars() {
-		roots, err := trustedBy(t.Context(), p)
+		roots, err := p.TrustedRoots(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -150,35 +149,6 @@ func onlyRoot(t *testing.T, l *lab.Lab, a lab.Authority) {
 		}
 		want = roots[0]
 	}
-}
-
-// trustedBy is the serials of the CAs that an Envoy checks its peers against.
-func trustedBy(ctx context.Context, p *lab.Pod) ([]string, error) {
-	answer, err := p.Get(ctx, "http://127.0.0.1:15000/certs")
-	if err != nil {
-		return nil, err
-	}
-	var page struct {
-		Certificates []struct {
-			CA []struct {
-				Serial string `json:"serial_number"`
-			} `json:"ca_cert"`
-		} `json:"certificates"`
-	}
-	if err := json.Unmarshal(answer.Body, &page); err != nil {
-		return nil, fmt.Errorf("reading the certificates of %s: %w", p.Name, err)
-	}
-	seen := map[string]bool{}
-	var serials []string
-	for _, c := range page.Certificates {
-		for _, authority := range c.CA {
-			if !seen[authority.Serial] {
-				seen[authority.Serial] = true
-				serials = append(serials, authority.Serial)
-			}
-		}
-	}
-	return serials, nil
 }
 
 // underLoad runs requests over fresh and kept connections, 200 a second, while act

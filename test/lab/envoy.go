@@ -56,6 +56,15 @@ func trustedRoots(body []byte) ([]string, error) {
 	return serials, nil
 }
 
+// Metric is the sum of the samples of one metric of the pod's agent.
+func (p *Pod) Metric(ctx context.Context, name string) (float64, error) {
+	body, err := get(ctx, p.Net, "http://127.0.0.1:15020/metrics")
+	if err != nil {
+		return 0, fmt.Errorf("reading metrics of the agent of %s: %w", p.Name, err)
+	}
+	return sumMetric(body, name)
+}
+
 // Stats reads the counters that have been used.
 func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 	body, err := p.Admin(ctx, "/stats?usedonly")

@@ -7,7 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
+
+// outliveLimit is how long an agent may take to end behind its Envoy.
+const outliveLimit = 20 * time.Second
 
 // Restart kills ensignd without a word, and starts it again.
 func (c *Control) Restart(ctx context.Context) error {
@@ -67,6 +71,11 @@ func (p *Pod) KillEnvoy() error {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("killing the Envoy of %s: %w", p.Name, err)
 	}
-	<-p.Agent().Done()
-	return nil
+	agent := p.Agent()
+	select {
+	case <-agent.Done():
+		return nil
+	case <-time.After(outliveLimit):
+		return fmt.Errorf("the agent of %s outlives its Envoy", p.Name)
+	}
 }
