@@ -19,7 +19,12 @@ const (
 	idle = time.Minute
 	// actLimit bounds one attempt at what a step does; between two lies a pause that grows.
 	actLimit = time.Minute
+	// endLimit is how long an attempt may take to end when its time is over.
+	endLimit = 5 * time.Second
 )
+
+// errStuck: an attempt does not end.
+var errStuck = errors.New("the place of a root has not answered for so long that it may never do so: look after it, or restart ensignd")
 
 // worker carries rotations on. Only Run's goroutine touches it.
 type worker struct {
@@ -28,6 +33,8 @@ type worker struct {
 	seen seen
 	// revoked is the sequence of the trust for which the old issuers were revoked.
 	revoked uint64
+	// stuck is an attempt that has not ended though its time is over.
+	stuck <-chan error
 	// acts are those of the state with this revision, writes what was decided on it.
 	acts, writes patience
 	revision     uint64
@@ -145,9 +152,18 @@ func (m *Manager) dwell(step Step) time.Duration {
 }
 
 // act is one bounded attempt. It ends early when the state moves: somebody has turned
-// the rotation around.
+// the rotation around. A place may know no context (a PKCS#11 module does not): then
+// nothing else is attempted before it has answered.
 func (w *worker) act(ctx context.Context, do func(context.Context) error) error {
 	return w.acts.attempt(func() error {
+		select {
+		case <-w.stuck:
+			w.stuck = nil
+		default:
+			if w.stuck != nil {
+				return errStuck
+			}
+		}
 		ctx, cancel := context.WithTimeout(ctx, actLimit)
 		defer cancel()
 		w.m.mu.Lock()
@@ -158,9 +174,16 @@ func (w *worker) act(ctx context.Context, do func(context.Context) error) error 
 		select {
 		case err := <-ended:
 			return err
+		case <-ctx.Done():
 		case <-moved:
 			cancel()
-			return <-ended
+		}
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(endLimit):
+			w.stuck = ended
+			return errStuck
 		}
 	})
 }
