@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,55 +43,78 @@ type ensignd struct {
 	data    string
 	admin   ensignv1.AdminServiceClient
 	pid     int
+
+	argv []string
+	cmd  *exec.Cmd
+	end  func() // orderly
+	log  *tail
 }
 
 // startEnsignd runs ensignd over a folder of manifests until the test ends.
 func startEnsignd(t testing.TB, manifests string, args ...string) *ensignd {
 	t.Helper()
 	dir := t.TempDir()
-	e := &ensignd{data: filepath.Join(dir, "data")}
+	e := &ensignd{data: filepath.Join(dir, "data"), log: &tail{}}
 	kek := filepath.Join(dir, "kek")
 	if err := os.WriteFile(kek, []byte(keystore.NewKEK().Encode()+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(os.Args[0], append([]string{"--manifests", manifests, "--data", e.data, "--kek", kek,
-		"--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0", "--ledger-listen", ""}, args...)...)
-	cmd.Env = append(os.Environ(), ensigndProcess+"=1")
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	e.pid = cmd.Process.Pid
-	said := make(chan started, 1)
-	tail := &tail{}
-	reading := make(chan struct{})
-	go func() { defer close(reading); tail.read(stderr, said) }()
+	e.argv = append([]string{"--manifests", manifests, "--data", e.data, "--kek", kek, "--metrics", "127.0.0.1:0", "--ledger-listen", ""}, args...)
+	e.address = "127.0.0.1:0"
+	e.start(t)
 	t.Cleanup(func() {
+		e.end()
+		if t.Failed() {
+			t.Logf("ensignd's log ends:\n%s", e.log)
+		}
+	})
+	e.connect(t)
+	return e
+}
+
+// start runs it on the address that it had, and returns when it is ready.
+func (e *ensignd) start(t testing.TB) {
+	t.Helper()
+	e.cmd = exec.Command(os.Args[0], append([]string{"--listen", e.address}, e.argv...)...)
+	e.cmd.Env = append(os.Environ(), ensigndProcess+"=1")
+	stdin, err := e.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stderr, err := e.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	e.pid = e.cmd.Process.Pid
+	said, reading := make(chan started, 1), make(chan struct{})
+	go func() { defer close(reading); e.log.read(stderr, said) }()
+	e.end = sync.OnceFunc(func() {
 		_ = stdin.Close()
 		<-reading
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("ensignd's log ends:\n%s", tail)
-		}
+		_ = e.cmd.Wait()
 	})
 	select {
 	case s := <-said:
 		e.address = s.Listen
 		e.untilReady(t, s.Metrics, reading)
 	case <-reading:
-		t.Fatalf("ensignd ended:\n%s", tail)
+		t.Fatalf("ensignd ended:\n%s", e.log)
 	case <-time.After(patience):
 		t.Fatal("ensignd does not start")
 	}
-	e.connect(t)
-	return e
+}
+
+// restart kills it without a word, and starts it again.
+func (e *ensignd) restart(t testing.TB) {
+	t.Helper()
+	if err := e.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	e.end()
+	e.start(t)
 }
 
 // started is the line by which ensignd says where it listens.

@@ -1,13 +1,17 @@
 package bench
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ensign-mesh/ensign/ca"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
 
@@ -26,6 +30,69 @@ func TestAFleetRotatesWithoutAGatePassedEarly(t *testing.T) {
 	}
 	if all, _ := f.peak(); all != 20 {
 		t.Errorf("%d SVIDs were issued by the last rotation, want one for each of 20", all)
+	}
+}
+
+// TestAThousandRenewalsAtOnceWhileTheCARestarts: ensignd is killed three times while they
+// ask. Each gets one that the ledger holds, no serial is there twice, and no gate passes
+// early; a renewal that was refused for load or for the restart is asked for again.
+func TestAThousandRenewalsAtOnceWhileTheCARestarts(t *testing.T) {
+	f := startRotatingFleet(t, shape{pods: 1000, accounts: 1000, shed: true})
+	f.rest()
+	done := make(chan course, 1)
+	go func() {
+		defer close(done)
+		done <- f.rotate(t, time.Second)
+	}()
+	for kills := 0; kills < 3; {
+		all, _ := f.peak()
+		if all > 150*(kills+1) {
+			f.ensignd.restart(t)
+			kills++
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Log(<-done)
+	all, most := f.peak()
+	t.Logf("%d SVIDs, at most %d in a second; %d streams broke", all, most, f.broke())
+	f.check(t)
+	f.recorded(t)
+	if all < 1000 {
+		t.Errorf("%d SVIDs for 1000", all)
+	}
+}
+
+// recorded holds what everybody lives on against the ledger.
+func (f *rotatingFleet) recorded(t *testing.T) {
+	t.Helper()
+	stream, err := f.ensignd.admin.FindEntries(t.Context(), &ensignv1.FindEntriesRequest{Kind: "svid", Limit: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serials := map[string]bool{}
+	for {
+		record, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var e ca.Entry
+		if err := json.Unmarshal(record.Data, &e); err != nil {
+			t.Fatal(err)
+		}
+		if serials[e.Serial] {
+			t.Errorf("serial %s is in the ledger twice", e.Serial)
+		}
+		serials[e.Serial] = true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for pod, said := range f.reported {
+		if !serials[said.serial] {
+			t.Errorf("%s lives on %s, and the ledger does not hold it", pod, said.serial)
+		}
 	}
 }
 
@@ -89,15 +156,23 @@ func (f *rotatingFleet) rotate(t testing.TB, window time.Duration) course {
 	if _, err := f.ensignd.admin.RotateRoot(t.Context(), &ensignv1.RotateRootRequest{Window: durationpb.New(window), Reason: "bench"}); err != nil {
 		t.Fatal(err)
 	}
-	stream, err := f.ensignd.admin.WatchAuthority(t.Context(), &ensignv1.GetAuthorityRequest{})
-	if err != nil {
-		t.Fatal(err)
+	for deadline := time.Now().Add(5 * time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if f.watch(t, &c) {
+			return c
+		}
 	}
-	for {
-		a, err := stream.Recv()
-		if err != nil {
-			f.check(t)
-			t.Fatalf("%v after %s", err, c)
+	f.check(t)
+	t.Fatalf("not over after %s", c)
+	return c
+}
+
+// watch follows a rotation to its end, which it says, or until ensignd is away.
+func (f *rotatingFleet) watch(t testing.TB, c *course) (over bool) {
+	stream, err := f.ensignd.admin.WatchAuthority(t.Context(), &ensignv1.GetAuthorityRequest{})
+	for err == nil {
+		var a *ensignv1.Authority
+		if a, err = stream.Recv(); err != nil {
+			break
 		}
 		r := a.GetRotation()
 		if len(c.steps) == 0 || c.steps[len(c.steps)-1] != r.GetStep() {
@@ -106,12 +181,13 @@ func (f *rotatingFleet) rotate(t testing.TB, window time.Duration) course {
 		switch r.GetOutcome() {
 		case "completed":
 			f.settled(t, a.GetBundle())
-			return c
+			return true
 		case "running":
 		default:
 			t.Fatalf("%s: %s, late: %v", c, r.GetOutcome(), r.GetGate().GetLaggards())
 		}
 	}
+	return false
 }
 
 // settled fails unless everybody has reported a bundle: the last gate waits for it.

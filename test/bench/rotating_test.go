@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/ensign-mesh/ensign/ca"
@@ -36,12 +38,13 @@ type rotatingFleet struct {
 	issues []time.Time
 	// What must not happen: a gate passed early, a renewal refused.
 	faults map[string]int
+	shed   bool
 	// Streams that ended by themselves, or did not open: a machine with too much to do.
 	brokenStreams int
 }
 
 // word is what one workload has reported.
-type word struct{ bundle, root string }
+type word struct{ bundle, root, serial string }
 
 // podsPerMachine share an address of the loopback network: ensignd bounds the
 // connections from one.
@@ -53,13 +56,15 @@ type shape struct {
 	// pods share so many accounts; of so many, Envoy takes its time.
 	pods, accounts, slow int
 	args                 []string // of ensignd
+	// shed: ensignd may tell some that it is busy, and to come again.
+	shed bool
 }
 
 // startRotatingFleet gives every pod an SVID by a token, and a stream by that.
 func startRotatingFleet(t testing.TB, s shape) *rotatingFleet {
 	t.Helper()
 	manifests := t.TempDir()
-	f := &rotatingFleet{door: make(chan struct{}, 64), reported: map[string]word{}, faults: map[string]int{}}
+	f := &rotatingFleet{shed: s.shed, door: make(chan struct{}, 64), reported: map[string]word{}, faults: map[string]int{}}
 	for n := range s.pods {
 		address := fmt.Sprintf("10.%d.%d.%d", 1+n>>16, n>>8&255, n&255)
 		pod := fmt.Sprintf("pod-%d", n)
@@ -169,10 +174,10 @@ func (w *workload) enrol(ctx context.Context, conn *grpc.ClientConn) error {
 }
 
 // says notes what a workload is about to report.
-func (f *rotatingFleet) says(pod, bundle, root string) {
+func (f *rotatingFleet) says(pod string, said word) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.reported[pod] = word{bundle, root}
+	f.reported[pod] = said
 }
 
 // told holds what one is told first of all against what all have reported. Where
@@ -219,7 +224,14 @@ func (f *rotatingFleet) issued() {
 	f.issues = append(f.issues, time.Now())
 }
 
-func (f *rotatingFleet) refused(err error) { f.fault("a renewal was refused", err) }
+// refused: who was told that ensignd is away or busy comes again, and that is no fault.
+func (f *rotatingFleet) refused(err error) {
+	if code := status.Code(err); code == codes.Unavailable || f.shed && code == codes.ResourceExhausted {
+		f.broken()
+		return
+	}
+	f.fault("a renewal was refused", err)
+}
 
 func (f *rotatingFleet) broken() {
 	f.mu.Lock()

@@ -221,7 +221,7 @@ func (w *workload) settle(r renewal) bool {
 // word is the report of what Envoy has acknowledged.
 func (w *workload) word() *ensignv1.ConnectRequest {
 	w.sequence++
-	w.fleet.says(w.pod, w.bundle.Hash(), w.svid.root)
+	w.fleet.says(w.pod, word{w.bundle.Hash(), w.svid.root, w.svid.serial})
 	report := &ensignv1.Report{
 		Sequence: w.sequence, NodeId: w.node, EnvoyVersion: "1.40.0", Clock: timestamppb.Now(),
 		ServedFingerprints: []string{w.svid.fingerprint},
