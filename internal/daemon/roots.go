@@ -28,7 +28,7 @@ type rootFlags struct {
 }
 
 func (f *rootFlags) register(flags *pflag.FlagSet) {
-	flags.StringVar(&f.first, "root", rotation.Builtin, "where a new mesh gets its first root: builtin, vault or imported; later ones by `ensign ca rotate root --via`")
+	flags.StringVar(&f.first, "root", rotation.Builtin, "where a new mesh gets its first root: builtin, vault or imported; later ones by ensign ca rotate root --via")
 	flags.StringVar(&f.folder, "import-ca", "", "folder with ca-cert.pem, ca-key.pem, cert-chain.pem and root-cert.pem, as Istio's secret cacerts has them, for --root imported")
 	flags.DurationVar(&f.every, "rotate-root-every", 0, "age of the root at which its rotation begins by itself; 0: never")
 	f.key.register(flags)
