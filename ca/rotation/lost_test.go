@@ -1,10 +1,15 @@
 package rotation
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+
+	"github.com/ensign-mesh/ensign/ca"
 )
 
 // TestALostRoot: it cannot sign the link, which is waited for; the plan says so. Begun
@@ -56,6 +61,42 @@ func TestALostRoot(t *testing.T) {
 		s, _, _ := p.Status(t.Context())
 		if trust, _ := p.Trust(); s.Rotation.Outcome != completed || s.Roots[0].Compromised || len(trust.Links) != 0 || len(trust.Bundle.Roots()) != 1 {
 			t.Errorf("%+v, %d links", s, len(trust.Links))
+		}
+	})
+}
+
+// TestALedgerFromBeforeARotation: nobody's root is taken away by it, unless a person says so.
+func TestALedgerFromBeforeARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, f := w.start(nil, names(2)...)
+		old, before := ca.Fingerprint(p.Signing()), len(w.entries)
+		if err := p.Begin(t.Context(), "uid:0", Options{}); err != nil || !p.await(t.Context(), ended) {
+			t.Fatal(err)
+		}
+		now := ca.Fingerprint(p.Signing())
+		p.stop()
+		bundle, err := os.ReadFile(bundleFile(w.dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, entries := range map[string][]ca.Entry{"before the rotation": w.entries[:before], "before the adoption": w.entries[:1]} {
+			w.entries = slices.Clone(entries)
+			_, err := Open(t.Context(), w.config())
+			if !errors.Is(err, ErrForgotten) || !strings.Contains(err.Error(), now[:12]) || !strings.Contains(err.Error(), old[:12]) {
+				t.Errorf("%s: %v", what, err)
+			}
+			if text, err := os.ReadFile(bundleFile(w.dir)); err != nil || !bytes.Equal(text, bundle) || len(w.entries) != len(entries) {
+				t.Errorf("%s: something was written: %v", what, err)
+			}
+		}
+		if err := os.Rename(bundleFile(w.dir), bundleFile(w.dir)+".lost"); err != nil {
+			t.Fatal(err)
+		}
+		p, _ = w.start(f)
+		defer p.stop()
+		if got := ca.Fingerprint(p.Signing()); got != old {
+			t.Errorf("%s signs", got)
 		}
 	})
 }

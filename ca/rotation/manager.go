@@ -51,6 +51,7 @@ type view struct {
 
 // Open reads from the ledger which roots there are, or makes the first one, and writes
 // bundle.pem. It asks no place that is reached by network, but for the first root.
+// Errors wrap [ErrForgotten] if bundle.pem knows more than the ledger.
 func Open(ctx context.Context, cfg Config) (*Manager, error) {
 	cfg, err := cfg.validated()
 	if err != nil {
@@ -78,6 +79,9 @@ func (m *Manager) open(ctx context.Context) error {
 		return err
 	}
 	if len(s.roots) > 0 {
+		if err := checkBundle(m.cfg.Dir, s); err != nil {
+			return err
+		}
 		m.take(s)
 		m.warnOfFlags(ctx, s)
 		return m.publish(ctx)
@@ -97,6 +101,9 @@ func (m *Manager) adopt(ctx context.Context) error {
 	}
 	if held, err := m.recorded(ctx, a); err != nil || !held {
 		return errors.Join(fmt.Errorf("the ledger does not hold the first root %s", a), err)
+	}
+	if err := checkBundle(m.cfg.Dir, &state{roots: []*anchor{a}}); err != nil {
+		return err
 	}
 	m.opened[a.fingerprint] = root
 	return m.do(ctx, func(s *state) ([]record, error) {

@@ -86,7 +86,7 @@ func (c serverCheck) advice(trusted, shown []*x509.Certificate) string {
 		}
 	}
 	return fmt.Sprintf("this agent trusts %s, and the server claims to be of %s; if that is the mesh's root now, "+
-		"copy bundle.pem of ensignd's data folder to %s; if that file is right already, remove %s",
+		"copy bundle.pem of ensignd's data folder to %s; if that file is right already, remove %s and start the agent again",
 		describe(trusted), claim, c.bundleFile, c.rootsFile)
 }
 

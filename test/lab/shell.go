@@ -18,10 +18,11 @@ import (
 // programs are in its PATH, and $DATA, $KEK, $MANIFESTS, $FLAGS, $LOG and $ENSIGND_PID are
 // those of ensignd. What it starts in the background ends with it.
 type Shell struct {
-	cmd  *exec.Cmd
-	in   io.WriteCloser
-	out  *bufio.Reader
-	mark string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	said   chan string
+	closed chan struct{}
+	mark   string
 }
 
 // typist has commands come by another way than the standard input of what they run.
@@ -30,7 +31,7 @@ while IFS= read -r -u 3 line; do eval "$line"; printf '\n%s %d\n' "$0" $?; done`
 
 // Shell opens one in a folder, with further variables NAME=VALUE.
 func (c *Control) Shell(dir string, variables ...string) (*Shell, error) {
-	s := &Shell{mark: rand.Text()}
+	s := &Shell{mark: rand.Text(), said: make(chan string), closed: make(chan struct{})}
 	argv := c.Net.Command(0, "bash", "--norc", "--noprofile", "-c", typist, s.mark)
 	s.cmd = exec.Command(argv[0], argv[1:]...)
 	s.cmd.Dir = dir
@@ -52,40 +53,58 @@ func (c *Control) Shell(dir string, variables ...string) (*Shell, error) {
 		return nil, err
 	}
 	s.cmd.Stderr = s.cmd.Stdout
-	s.out = bufio.NewReader(out)
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting a shell: %w", err)
 	}
+	go s.listen(out)
 	return s, nil
 }
 
-// Type runs one line and waits for its end. When ctx ends first, the shell ends.
+// Type runs one line and waits for its end. When ctx ends first, the line goes on, and
+// nothing more can be typed.
 func (s *Shell) Type(ctx context.Context, line string) (Result, error) {
-	defer context.AfterFunc(ctx, func() { _ = s.kill() })()
 	r := Result{Line: line}
 	if _, err := fmt.Fprintln(s.in, line); err != nil {
 		return r, fmt.Errorf("typing %q: %w", line, err)
 	}
 	var text strings.Builder
 	for {
-		l, err := s.out.ReadString('\n')
-		if err != nil {
-			return r, errors.Join(fmt.Errorf("typing %q: the shell has ended: %w; it said: %s", line, err, &text), ctx.Err())
+		select {
+		case <-ctx.Done():
+			return r, errors.Join(fmt.Errorf("typing %q: %w; it said: %s", line, ctx.Err(), &text), s.in.Close())
+		case l, more := <-s.said:
+			if !more {
+				return r, fmt.Errorf("typing %q: the shell has ended; it said: %s", line, &text)
+			}
+			if code, ok := strings.CutPrefix(l, s.mark+" "); ok {
+				r.Output = strings.TrimSpace(text.String())
+				var err error
+				r.Code, err = strconv.Atoi(code)
+				return r, err
+			}
+			text.WriteString(l + "\n")
 		}
-		if code, ok := strings.CutPrefix(l, s.mark+" "); ok {
-			r.Output = strings.TrimSpace(text.String())
-			r.Code, err = strconv.Atoi(strings.TrimSpace(code))
-			return r, err
+	}
+}
+
+// listen passes on what is said, until the shell and all that it started have ended.
+func (s *Shell) listen(out io.Reader) {
+	defer close(s.said)
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		select {
+		case s.said <- lines.Text():
+		case <-s.closed:
+			return
 		}
-		text.WriteString(l)
 	}
 }
 
 // Close ends the shell and all that it started.
 func (s *Shell) Close() error {
-	err := s.kill()
+	close(s.closed)
+	err := syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait() // it was killed
 	return err
 }
-
-func (s *Shell) kill() error { return syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }

@@ -18,7 +18,7 @@ func TestImportIstioCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := play{book: "import-istio-ca", variables: []string{"CACERTS=" + cacerts(t, between, root)}}
-	p.before = map[string]func(){"ensign proxy status --check": func() {
+	p.before = map[string]func(*lab.Shell){"ensign proxy status --check": func(*lab.Shell) {
 		if len(l.Pods()) > 0 {
 			return
 		}

@@ -39,7 +39,7 @@ func TestMeshOff25h(t *testing.T) {
 	for _, pod := range l.Sidecars() {
 		p.each[make] = append(p.each[make], "NAMESPACE="+pod.Namespace+" ACCOUNT="+pod.Account+" POD="+pod.Name+" TOKEN="+filepath.Join(pod.Dir, "token"))
 	}
-	p.after = map[string]func(){make: func() {
+	p.after = map[string]func(*lab.Shell){make: func(*lab.Shell) {
 		for _, pod := range l.Sidecars() {
 			// The agents' user is another one.
 			if err := os.Chown(filepath.Join(pod.Dir, "token"), netns.ProxyUID, netns.ProxyUID); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long one command of a runbook may take.
-const patience = 2 * time.Minute
+const patience = 150 * time.Second
 
 // play is how one runbook is followed.
 type play struct {
@@ -27,8 +27,9 @@ type play struct {
 	fails map[string]string
 	// each are assignments, after each of which the command is typed that has this in it.
 	each map[string][]string
-	// before and after is what else is done around a command that has this in it.
-	before, after map[string]func()
+	// before is what else is done before a command that has this in it, after is behind it.
+	before map[string]func(*lab.Shell)
+	after  map[string]func(*lab.Shell)
 }
 
 // follow types the runbook's commands, each of which must end as its text says.
@@ -38,7 +39,17 @@ func (p play) follow(t *testing.T, l *lab.Lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { shell.Close() })
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, verb := range []string{"ca", "proxy"} {
+				t.Logf("%s status:\n%s", verb, l.Ensign(context.Background(), verb, "status").Output)
+			}
+		}
+		// With it goes the ensignd that it started.
+		if err := shell.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	a := acting{t: t, play: p, shell: shell, used: map[string]bool{}}
 	for _, block := range readBook(t, p.book).Blocks {
 		if a.used[block.If] = true; block.If == "" || slices.Contains(p.choose, block.If) {
@@ -93,11 +104,11 @@ func (a acting) step(condition, command string) {
 	a.around(a.after, command)
 }
 
-func (a acting) around(acts map[string]func(), command string) {
+func (a acting) around(acts map[string]func(*lab.Shell), command string) {
 	for part, act := range acts {
 		if strings.Contains(command, part) {
 			a.used[part] = true
-			act()
+			act(a.shell)
 		}
 	}
 }
