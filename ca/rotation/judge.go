@@ -42,8 +42,13 @@ func (s *state) ask(t *Trust, now, started time.Time) *question {
 	if r.to != nil {
 		q.to, q.from = r.to.fingerprint, r.to.notBefore()
 	}
-	if r.options.Laggards.Policy == SkipOffline {
-		q.after = r.options.Laggards.After
+	switch p := r.options.Laggards; {
+	case p.Policy == SkipOffline:
+		q.after = p.After
+	case p.Policy == Abort && r.reversed && r.step == Retiring:
+		// Nobody lives on the other root: who is away may trust it for longer, and
+		// should not hold up everybody for whose sake it went back.
+		q.after = p.After
 	}
 	return q
 }

@@ -47,6 +47,7 @@ const (
 	Wait Policy = "wait"
 	// SkipOffline passes without those who have given no sign of life for so long.
 	SkipOffline Policy = "skip-offline"
-	// Abort rolls back when a gate has not passed so long after its step began.
+	// Abort rolls back when a gate has not passed so long after its step began. The last
+	// gate of the way back is passed as with SkipOffline.
 	Abort Policy = "abort"
 )

@@ -242,3 +242,24 @@ func (w *world) setSick(place string, err error) {
 	defer w.mu.Unlock()
 	w.sick[place] = err
 }
+
+// TestAbortForWhoIsAway: the one for whose sake it went back does not hold up the end of
+// it for as long as its SVID lives: everybody is on the old root again.
+func TestAbortForWhoIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, f := w.start(nil, names(4)...)
+		defer p.stop()
+		f.set(1, func(p *pod) { p.away = true })
+		if err := p.Begin(t.Context(), "uid:0", Options{Laggards: Laggards{Abort, 5 * time.Minute}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(12 * time.Minute)
+		if got, want := fmt.Sprint(w.verbs()), "[adopt begin distribute rollback skip finish]"; got != want {
+			t.Errorf("the ledger has %s", got)
+		}
+		if s, _, _ := p.Status(t.Context()); s.Rotation.Outcome != rolledBack || !strings.Contains(fmt.Sprint(s.Rotation.Timeline), "without shop/pod-01") {
+			t.Errorf("%+v", s.Rotation)
+		}
+	})
+}
