@@ -120,3 +120,19 @@ func TestAnOldStoreGetsItsIndexes(t *testing.T) {
 		t.Errorf("renewals %s", got)
 	}
 }
+
+// TestLiveSVIDsAreNotInTheLogsOrder: they come by SPIFFE ID. Here the last lies as far
+// behind the first as if they followed one another, and one lies behind both.
+func TestLiveSVIDsAreNotInTheLogsOrder(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "l.db"))
+	of := func(serial, account string) ca.Entry {
+		e := renewed(serial, "")
+		e.SPIFFEID = "spiffe://cluster.local/ns/shop/sa/" + account
+		return e
+	}
+	appendAll(t, l, of("a0", "a"), ca.Entry{Kind: ca.KindAdmin, Time: start}, of("b0", "b"), of("c0", "c"), of("a1", "a"))
+	found, err := l.LiveSVIDs(t.Context(), start)
+	if got := indexes(t, found, err); got != "0:a0 4:a1 2:b0 3:c0" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -74,8 +74,7 @@ func (s stored) check(records []Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	first, last := records[0].Index, records[len(records)-1].Index
-	if last-first == uint64(len(records)-1) {
+	if isRun(records) {
 		return s.checkRun(records)
 	}
 	for some := range slices.Chunk(records, page) {
@@ -92,6 +91,17 @@ func (s stored) check(records []Record) error {
 		}
 	}
 	return nil
+}
+
+// isRun says whether each record follows the one before it: questions may answer them
+// in another order.
+func isRun(records []Record) bool {
+	for i, r := range records {
+		if r.Index != records[0].Index+uint64(i) {
+			return false
+		}
+	}
+	return true
 }
 
 // checkRun does the same for records that follow one another: their hashes lie
