@@ -40,6 +40,10 @@ type Config struct {
 	// either. Nil: none is.
 	Revoked func(issuerSerial string) bool
 
+	// Remote is who signs leaves for the root that signs now; nil if that certifies
+	// issuers. Nil: it always does.
+	Remote func() Remote
+
 	// RevokedKey says whether a key (see [Entry].Key) was that of a certificate which is
 	// revoked: who stole it must not get another by its owner's doing. It is called as
 	// Revoked is. Nil: none was.
@@ -64,8 +68,10 @@ type IssuerStore interface {
 
 // StoredIssuer is an issuer as it is kept.
 type StoredIssuer struct {
+	// Key is nil of a [Remote].
 	Key crypto.Signer
-	// Chain begins with the issuer's own certificate, which is Key's; the root is not in it.
+	// Chain begins with the issuer's own certificate, which is Key's; the root is not in
+	// it, unless it is the issuer itself.
 	Chain []*x509.Certificate
 	// Introduced: it may sign SVIDs, see [Config].Introduce.
 	Introduced bool
@@ -73,6 +79,9 @@ type StoredIssuer struct {
 	// no issuer. It has no name constraint, is not replaced before its end, and may be
 	// unable to sign CRLs (see [ErrNoCRL]).
 	Imported bool
+	// Remote: its key is elsewhere, see [Remote]. It is not replaced before its end, and
+	// no CRL of it is signed here.
+	Remote bool
 }
 
 // Serial of the issuer's own certificate, lower-case hex.

@@ -34,6 +34,9 @@ func (s *Service) SignCRL(issuerSerial string, number *big.Int, revoked []x509.R
 		return nil, fmt.Errorf("%w: issuer %s", ErrIssuerKeyGone, issuerSerial)
 	}
 	cert := kept.Chain[0]
+	if kept.Remote {
+		return nil, fmt.Errorf("%w: the key of %s is elsewhere: who is revoked is refused by denial, and agents cut them; rotate the root to one whose issuers sign here, then revoke issuer %s, to have CRLs", ErrNoCRL, cert.Subject, issuerSerial)
+	}
 	if cert.KeyUsage&x509.KeyUsageCRLSign == 0 {
 		// Signed all the same it would be refused, and every leaf of the issuer with it.
 		return nil, fmt.Errorf("%w: the certificate of imported CA %s lacks the key usage cRLSign: rotate the root, then revoke issuer %s", ErrNoCRL, cert.Subject, issuerSerial)

@@ -3,9 +3,11 @@ package ca
 import (
 	"bytes"
 	"crypto"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"fmt"
 )
 
 // MaxCSRSize is how large the PEM text of a signing request may be, in bytes.
@@ -19,6 +21,7 @@ type CSR struct {
 	key  crypto.PublicKey
 	spki []byte // canonical DER of the key's SubjectPublicKeyInfo
 	uri  string // "" if the request names nothing
+	raw  []byte // DER of the request
 }
 
 // PublicKey is the key to certify: *ecdsa.PublicKey, ed25519.PublicKey or *rsa.PublicKey.
@@ -61,7 +64,16 @@ func ParseCSR(text []byte) (CSR, error) {
 	if err != nil {
 		return CSR{}, refuse(ReasonMalformed, "key cannot be encoded: %v", err)
 	}
-	return CSR{key: req.PublicKey, spki: spki, uri: uri}, nil
+	return CSR{key: req.PublicKey, spki: spki, uri: uri, raw: der}, nil
+}
+
+// NewCSR is a signing request for a key of this process's own. It names nothing.
+func NewCSR(key crypto.Signer) (CSR, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, key)
+	if err != nil {
+		return CSR{}, fmt.Errorf("making a signing request: %w", err)
+	}
+	return ParseCSR(pem.EncodeToMemory(&pem.Block{Type: csrBlock, Bytes: der}))
 }
 
 // decodeCSR unwraps the one PEM block.

@@ -8,7 +8,7 @@
 //     a life that is clipped to the profile's and to the issuer's;
 //  2. lint: the bytes that would be signed go through a list of named checks.
 //     What fails here never meets a key;
-//  3. sign: with the issuer's key, exactly those bytes, once;
+//  3. sign: with the issuer's key, exactly those bytes, once (or see "A key elsewhere");
 //  4. validate: the signed certificate must hold, byte by byte, what was
 //     linted, pass the same checks, and chain up to the root;
 //  5. ledger: [Ledger.Append] has made the entry durable.
@@ -41,6 +41,14 @@
 // the upstream's of that moment. An issuer that does not lead to [Upstream].Signing is
 // replaced at once ([Service.Settle] returns when it was); until then it signs on, as
 // long as its own root is trusted, and not a moment longer.
+//
+// # A key elsewhere
+//
+// Where [Config].Remote names one, no issuer's key is made: a [Remote] signs each leaf, in
+// the stages' place of signing. What it answers is compared with what was prepared, in all
+// but the serial, an earlier end, and a start that is a few minutes off. The ledger knows
+// its CA as an issuer. Nobody here can sign that one's CRL ([ErrNoCRL]), and while it is
+// away nothing is issued ([ErrRemote]).
 //
 // # Cutting off
 //

@@ -12,7 +12,10 @@ var (
 	ErrIssuerExpired = errors.New("no issuer is in force")
 	// ErrIssuerKeyGone: the key of an issuer is not kept here (any more).
 	ErrIssuerKeyGone = errors.New("key of the issuer is gone")
-	// ErrNoCRL: an imported issuer's certificate does not let it sign CRLs.
+	// ErrRemote: who signs leaves did not sign this one.
+	ErrRemote = errors.New("the CA that signs each certificate did not sign")
+	// ErrNoCRL: an imported issuer's certificate does not let it sign CRLs, or the key of
+	// an issuer is a [Remote]'s.
 	ErrNoCRL = errors.New("issuer may not sign CRLs")
 	// ErrSignsNoCA: the root that signs is an imported CA that may certify neither
 	// issuers nor links.

@@ -123,14 +123,21 @@ func (s *Service) trusted(ctx context.Context) (Bundle, error) {
 	return bundle, nil
 }
 
-// Healthy says why no SVID can be issued now; nil if one can. Errors wrap
-// [ErrIssuerExpired].
+// Healthy says why no SVID can be issued now; nil if one can, as far as is known. Errors
+// wrap [ErrIssuerExpired], or [ErrRemote].
 func (s *Service) Healthy(now time.Time) error {
-	return s.mayIssue(s.current.Load(), s.Bundle(), now)
+	iss := s.current.Load()
+	if err := s.mayIssue(iss, s.Bundle(), now); err != nil || iss.remote == nil {
+		return err
+	}
+	if err := iss.remote.Healthy(); err != nil {
+		return fmt.Errorf("%w: %w", ErrRemote, err)
+	}
+	return nil
 }
 
 // Issue makes one SVID. Errors wrap [*CSRError] or a sentinel of identity when
-// the request is at fault, [ErrIssuerExpired] or [ErrLedger] when a later try
+// the request is at fault, [ErrIssuerExpired], [ErrRemote] or [ErrLedger] when a later try
 // may succeed, and [ErrMisissuance] when a check here stopped a bad certificate.
 func (s *Service) Issue(ctx context.Context, r Request) (Issued, error) {
 	id, err := s.entitled(r, time.Now())
@@ -179,7 +186,7 @@ func (s *Service) issue(ctx context.Context, iss *issuer, who subject, asked tim
 	if err := s.mayIssue(iss, trusted, now); err != nil {
 		return Issued{}, err
 	}
-	leaf, err := s.make(iss, who, asked, now)
+	leaf, err := s.make(ctx, iss, who, asked, now)
 	if err != nil {
 		return Issued{}, err
 	}
@@ -226,7 +233,7 @@ func (s *Service) entitled(r Request, now time.Time) (spiffeid.ID, error) {
 }
 
 // make goes through the stages that need no ledger.
-func (s *Service) make(iss *issuer, who subject, asked time.Duration, now time.Time) (leaf *x509.Certificate, err error) {
+func (s *Service) make(ctx context.Context, iss *issuer, who subject, asked time.Duration, now time.Time) (leaf *x509.Certificate, err error) {
 	var p *prepared
 	stages := []struct {
 		name Stage
@@ -234,7 +241,7 @@ func (s *Service) make(iss *issuer, who subject, asked time.Duration, now time.T
 	}{
 		{StagePrepare, func() (err error) { p, err = iss.prepare(who, s.cfg.Profile, asked, now); return err }},
 		{StageLint, func() error { return p.lint() }},
-		{StageSign, func() (err error) { leaf, err = p.sign(); return err }},
+		{StageSign, func() (err error) { leaf, err = p.sign(ctx); return err }},
 		{StageValidate, func() error { return p.validate(leaf) }},
 	}
 	for _, stage := range stages {

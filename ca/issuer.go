@@ -20,15 +20,16 @@ import (
 // issuer is a key that signs leaves, its certificate, and the roots it leads to.
 // It is immutable; a rotation replaces it whole.
 type issuer struct {
-	key    crypto.Signer
+	key    crypto.Signer // nil of a remote's
+	remote Remote        // nil with a key
 	cert   *x509.Certificate
 	serial string              // cert's, lower-case hex
 	chain  []*x509.Certificate // cert first, no root
 	root   *x509.Certificate   // that cert leads to
 	// anchor is cert alone. That cert leads to root, from now to its last second,
 	// was verified before it came into force (checkLimits), so that a leaf which
-	// leads to cert leads to the root. Of an imported issuer, whose names and uses
-	// those above it may limit, it is root, and between is the chain.
+	// leads to cert leads to the root. Of an imported issuer and of a remote's, whose names
+	// and uses those above it may limit, it is root, and between is the chain.
 	anchor, between *x509.CertPool
 	// replaceAt is when a new issuer should take over, by the wall clock: the
 	// monotonic one stands still while a machine sleeps.
@@ -82,7 +83,7 @@ func assembleIssuer(kept StoredIssuer, root *x509.Certificate) *issuer {
 		anchor:    poolOf(kept.Chain[:1]),
 		replaceAt: replaceAt(made, cert.NotAfter, share(cert.SerialNumber)).Round(0),
 	}
-	if kept.Imported {
+	if kept.Imported || kept.Remote {
 		i.replaceAt = cert.NotAfter // nobody can make another
 		i.anchor, i.between = poolOf([]*x509.Certificate{root}), poolOf(kept.Chain)
 	}
@@ -124,6 +125,8 @@ func issuerTemplate(td spiffeid.TrustDomain, now time.Time, life time.Duration) 
 // inForce is nil while the issuer may sign.
 func (i *issuer) inForce(now time.Time) error {
 	switch {
+	case i.key == nil && i.remote == nil:
+		return fmt.Errorf("%w: the key of %s is elsewhere, and nobody is asked for it any more", ErrIssuerExpired, i.serial)
 	case !now.Before(i.cert.NotAfter):
 		return fmt.Errorf("%w: the last one has expired at %s", ErrIssuerExpired, i.cert.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(i.cert.NotBefore):

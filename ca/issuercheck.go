@@ -45,10 +45,20 @@ func checkScope(cert *x509.Certificate, td spiffeid.TrustDomain) error {
 // checkLimits refuses an issuer that could make further CAs, or leaves that nobody
 // verifies under the root.
 func checkLimits(chain []*x509.Certificate, root *x509.Certificate, now time.Time) error {
-	cert := chain[0]
-	switch {
-	case !cert.BasicConstraintsValid || !cert.IsCA || !cert.MaxPathLenZero:
+	if cert := chain[0]; !cert.BasicConstraintsValid || !cert.IsCA || !cert.MaxPathLenZero {
 		return misissued("basic_constraints", "issuer must be a CA of path length 0")
+	}
+	if err := checkSigns(chain[0], now); err != nil {
+		return err
+	}
+	return checkIssuerChain(chain, root, now)
+}
+
+// checkSigns refuses what is no CA whose leaves can be told by its key.
+func checkSigns(cert *x509.Certificate, now time.Time) error {
+	switch {
+	case !cert.BasicConstraintsValid || !cert.IsCA:
+		return misissued("basic_constraints", "issuer must be a CA")
 	case cert.KeyUsage&x509.KeyUsageCertSign == 0:
 		return misissued("key_usage", "issuer may not sign certificates")
 	case len(cert.SubjectKeyId) == 0:
@@ -58,7 +68,7 @@ func checkLimits(chain []*x509.Certificate, root *x509.Certificate, now time.Tim
 	case cert.NotBefore.After(now) || !cert.NotAfter.After(now):
 		return misissued("validity", "issuer is valid %s to %s", cert.NotBefore, cert.NotAfter)
 	}
-	return checkIssuerChain(chain, root, now)
+	return nil
 }
 
 // checkIssuerChain verifies up to the root, now and at the issuer's last second:

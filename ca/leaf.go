@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"fmt"
@@ -17,6 +18,7 @@ const serialBits = 128
 type prepared struct {
 	issuer   *issuer
 	template *x509.Certificate
+	csr      []byte // the asker's request, for a remote
 	want     expectation
 	linted   []byte // the to-be-signed bytes that passed the checks
 	used     atomic.Bool
@@ -33,16 +35,17 @@ func (i *issuer) prepare(who subject, profile Profile, asked time.Duration, now 
 		SerialNumber:          serial,
 		NotBefore:             notBefore,
 		NotAfter:              notAfter,
-		KeyUsage:              leafKeyUsage(who.key),
+		KeyUsage:              i.leafKeyUsage(who.key),
 		ExtKeyUsage:           who.usages,
 		BasicConstraintsValid: true,
 	}
 	who.name(template)
 	want := expectation{
+		keyUsage: template.KeyUsage, serialBits: serialBits, slack: time.Second,
 		san: who.san, usages: who.usages, key: who.key, spki: who.spki, serial: serial,
 		notBefore: notBefore, notAfter: notAfter, now: now, longest: profile.longest, issuer: i.cert,
 	}
-	return &prepared{issuer: i, template: template, want: want}, nil
+	return &prepared{issuer: i, template: template, csr: who.csr, want: want}, nil
 }
 
 // lint encodes what is to be signed and checks it. Nothing is signed yet.
@@ -62,13 +65,23 @@ func (p *prepared) lint() error {
 	return nil
 }
 
-// sign signs what was linted, once.
-func (p *prepared) sign() (*x509.Certificate, error) {
+// sign signs what was linted, or has it signed, once.
+func (p *prepared) sign(ctx context.Context) (*x509.Certificate, error) {
 	if p.linted == nil {
 		return nil, misissued("linted", "certificate was not checked before signing")
 	}
 	if !p.used.CompareAndSwap(false, true) {
 		return nil, misissued("once", "certificate was signed before")
+	}
+	if p.issuer.remote != nil {
+		leaf, err := p.issuer.remote.SignLeaf(ctx, LeafRequest{Template: p.template, CSR: p.csr})
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrRemote, err)
+		}
+		if leaf == nil {
+			return nil, misissued("answer", "there is no certificate in it")
+		}
+		return leaf, nil
 	}
 	leaf, err := signTBS(p.linted, p.issuer.cert, p.issuer.key)
 	if err != nil {
@@ -79,10 +92,13 @@ func (p *prepared) sign() (*x509.Certificate, error) {
 
 // validate checks what was signed as a stranger would, and against what was linted.
 func (p *prepared) validate(leaf *x509.Certificate) error {
-	if !bytes.Equal(leaf.RawTBSCertificate, p.linted) {
+	want := p.want
+	if p.issuer.remote != nil {
+		want = want.chosen(leaf)
+	} else if !bytes.Equal(leaf.RawTBSCertificate, p.linted) {
 		return misissued("as_linted", "signed bytes are not those that were checked")
 	}
-	if err := lintLeaf(leaf, p.want); err != nil {
+	if err := lintLeaf(leaf, want); err != nil {
 		return err
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{

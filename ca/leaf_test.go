@@ -17,13 +17,13 @@ import (
 
 func TestSignsExactlyWhatWasLintedAndOnce(t *testing.T) {
 	p := newPrepared(t)
-	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+	if _, err := p.sign(t.Context()); !errors.Is(err, ErrMisissuance) {
 		t.Fatalf("signed without lint: %v", err)
 	}
 	if err := p.lint(); err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := p.sign()
+	leaf, err := p.sign(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestSignsExactlyWhatWasLintedAndOnce(t *testing.T) {
 	if err := p.validate(leaf); err != nil {
 		t.Error(err)
 	}
-	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+	if _, err := p.sign(t.Context()); !errors.Is(err, ErrMisissuance) {
 		t.Errorf("signed twice: %v", err)
 	}
 }
@@ -81,7 +81,7 @@ func TestNothingIsSignedBeforeLint(t *testing.T) {
 	if err := p.lint(); !errors.Is(err, ErrMisissuance) {
 		t.Errorf("a bad one passes: %v", err)
 	}
-	if _, err := p.sign(); !errors.Is(err, ErrMisissuance) {
+	if _, err := p.sign(t.Context()); !errors.Is(err, ErrMisissuance) {
 		t.Errorf("a bad one is signed: %v", err)
 	}
 }
@@ -92,7 +92,7 @@ func TestSignsAsX509Does(t *testing.T) {
 	if err := p.lint(); err != nil {
 		t.Fatal(err)
 	}
-	ours, theirs := must(p.sign()), signTest(t, p.template, p.issuer.cert, p.want.key, p.issuer.key)
+	ours, theirs := must(p.sign(t.Context())), signTest(t, p.template, p.issuer.cert, p.want.key, p.issuer.key)
 	if !bytes.Equal(ours.RawTBSCertificate, theirs.RawTBSCertificate) || ours.SignatureAlgorithm != theirs.SignatureAlgorithm {
 		t.Error("it differs in more than its signature")
 	}

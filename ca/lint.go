@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rsa"
 	"crypto/x509"
+	"fmt"
 	"math/big"
 	"slices"
 	"time"
@@ -21,6 +22,10 @@ type expectation struct {
 	now                 time.Time
 	longest             time.Duration
 	issuer              *x509.Certificate
+	keyUsage            x509.KeyUsage
+	serialBits          int           // of the longest serial
+	slack               time.Duration // that the start may be earlier than now less Backdate
+	keyIdentified       bool          // with a subject key identifier
 }
 
 // check is one rule for leaves.
@@ -65,8 +70,8 @@ func checkVersion(c *x509.Certificate, _ expectation) string {
 // come up once in 2^64.
 func checkSerial(c *x509.Certificate, want expectation) string {
 	switch {
-	case c.SerialNumber.Sign() <= 0 || c.SerialNumber.BitLen() > serialBits:
-		return "serial is not a positive number of 128 bits"
+	case c.SerialNumber.Sign() <= 0 || c.SerialNumber.BitLen() > want.serialBits:
+		return fmt.Sprintf("serial is not a positive number of %d bits", want.serialBits)
 	case c.SerialNumber.BitLen() < serialBits/2:
 		return "serial is too small to be random"
 	case c.SerialNumber.Cmp(want.serial) != 0:
@@ -112,14 +117,14 @@ func checkValidity(c *x509.Certificate, want expectation) string {
 		return "not valid now"
 	case c.NotBefore.Before(want.issuer.NotBefore) || c.NotAfter.After(want.issuer.NotAfter):
 		return "window leaves the issuer's"
-	case c.NotAfter.Sub(want.now) > want.longest || want.now.Sub(c.NotBefore) > Backdate+time.Second:
+	case c.NotAfter.Sub(want.now) > want.longest || want.now.Sub(c.NotBefore) > Backdate+want.slack:
 		return "window is longer than the profile allows"
 	}
 	return ""
 }
 
-func checkKeyUsage(c *x509.Certificate, _ expectation) string {
-	if c.KeyUsage != leafKeyUsage(c.PublicKey) {
+func checkKeyUsage(c *x509.Certificate, want expectation) string {
+	if c.KeyUsage != want.keyUsage {
 		return "key usage is not that of a leaf"
 	}
 	return ""
@@ -152,13 +157,16 @@ func checkIssuedBy(c *x509.Certificate, want expectation) string {
 }
 
 // checkExtensions demands exactly these, each once, as critical as it should be.
-func checkExtensions(c *x509.Certificate, _ expectation) string {
+func checkExtensions(c *x509.Certificate, want expectation) string {
 	critical := map[string]bool{
 		"2.5.29.15": true,  // key usage
 		"2.5.29.37": false, // extended key usage
 		"2.5.29.19": true,  // basic constraints
 		"2.5.29.35": false, // authority key identifier
 		"2.5.29.17": true,  // SAN: critical since the subject is empty (RFC 5280 §4.2.1.6)
+	}
+	if want.keyIdentified {
+		critical["2.5.29.14"] = false // subject key identifier
 	}
 	for _, e := range c.Extensions {
 		id := e.Id.String()
@@ -173,9 +181,10 @@ func checkExtensions(c *x509.Certificate, _ expectation) string {
 	return ""
 }
 
-// leafKeyUsage adds key encipherment for RSA, which older TLS 1.2 peers ask of it.
-func leafKeyUsage(key crypto.PublicKey) x509.KeyUsage {
-	if _, ok := key.(*rsa.PublicKey); ok {
+// leafKeyUsage adds key encipherment for RSA, which older TLS 1.2 peers ask of it. A
+// remote has one usage for all keys.
+func (i *issuer) leafKeyUsage(key crypto.PublicKey) x509.KeyUsage {
+	if _, ok := key.(*rsa.PublicKey); ok && i.remote == nil {
 		return x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment
 	}
 	return x509.KeyUsageDigitalSignature

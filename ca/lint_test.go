@@ -143,7 +143,7 @@ func TestEachCheckFails(t *testing.T) {
 			if !errors.As(err, &lint) || lint.Check != rule.name {
 				t.Errorf("%s, way %d: got %v", rule.name, i, err)
 			}
-			if leaf, err := p.sign(); leaf != nil || !errors.Is(err, ErrMisissuance) {
+			if leaf, err := p.sign(t.Context()); leaf != nil || !errors.Is(err, ErrMisissuance) {
 				t.Errorf("%s, way %d: it was signed all the same", rule.name, i)
 			}
 		}

@@ -33,7 +33,7 @@ func (s *Service) restore(ctx context.Context) error {
 		if err != nil {
 			s.cfg.Logger.WarnContext(ctx, "kept issuer is not used", slog.String("serial", k.Serial()), slog.Any("error", err))
 		} else if k.Introduced && !s.cfg.Revoked(k.Serial()) {
-			usable = append(usable, assembleIssuer(k, root))
+			usable = append(usable, s.assemble(k, root))
 		}
 	}
 	if len(usable) > 0 {
@@ -45,6 +45,15 @@ func (s *Service) restore(ctx context.Context) error {
 	}
 	slices.SortFunc(kept, func(a, b StoredIssuer) int { return a.Chain[0].NotAfter.Compare(b.Chain[0].NotAfter) })
 	return s.record(ctx, now, roots, kept...)
+}
+
+// assemble makes an issuer of what is kept, with its remote if its key is there.
+func (s *Service) assemble(k StoredIssuer, root *x509.Certificate) *issuer {
+	i := assembleIssuer(k, root)
+	if k.Remote {
+		i.remote = s.remoteOf(i.cert)
+	}
+	return i
 }
 
 func compareTrue(a, b bool) int {
@@ -69,6 +78,12 @@ func (s *Service) rootOf(k StoredIssuer, roots []*x509.Certificate, now time.Tim
 
 // check refuses a kept issuer that does not lead to a root, or lacks its limits.
 func (s *Service) check(k StoredIssuer, root *x509.Certificate, now time.Time) error {
+	if err := s.checkKind(k, root); err != nil {
+		return err
+	}
+	if k.Remote {
+		return checkRemote(k.Chain, root, now)
+	}
 	if !k.Imported {
 		if err := checkScope(k.Chain[0], s.cfg.TrustDomain); err != nil {
 			return err

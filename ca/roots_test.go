@@ -56,7 +56,7 @@ func TestTheRootMoves(t *testing.T) {
 		if s := service.Status(); !leadsTo(t, second, to) || s.Root != ca.Fingerprint(to) || !s.Certificate.Equal(second.Issuers[0]) || !s.ReplaceAt.After(time.Now()) {
 			t.Errorf("after Settle: %+v", s)
 		}
-		if server := must(service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}})); !leadsTo(t, server, to) {
+		if server := must(service.IssueServer(t.Context(), ca.ServerRequest{CSR: csr, Names: []string{"localhost"}})); !leadsTo(t, server, to) {
 			t.Error("the server's certificate does not lead to the new root")
 		}
 		r.upstream.Sign(to, to)
@@ -117,7 +117,7 @@ func TestAnIssuerWithoutATrustedRootSignsNothing(t *testing.T) {
 	r.upstream.Sign(to, to)
 	for name, err := range map[string]error{
 		"svid":    second(issue(t, service, csr)),
-		"server":  second(service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}})),
+		"server":  second(service.IssueServer(t.Context(), ca.ServerRequest{CSR: csr, Names: []string{"localhost"}})),
 		"healthy": service.Healthy(time.Now()),
 	} {
 		if !errors.Is(err, ca.ErrIssuerExpired) {

@@ -2,8 +2,7 @@ package ca
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,20 +21,19 @@ func BundleEndpointID(td spiffeid.TrustDomain) (spiffeid.ID, error) {
 // IssueBundleEndpoint makes an X509-SVID of [BundleEndpointID] by the same stages as
 // [Service.Issue]; life is as in [Request]. Only the process that holds the Service
 // can ask; no RPC leads here. The ledger holds it as a server's, not as a workload's.
-func (s *Service) IssueBundleEndpoint(ctx context.Context, key crypto.PublicKey, life time.Duration) (Issued, error) {
+func (s *Service) IssueBundleEndpoint(ctx context.Context, csr CSR, life time.Duration) (Issued, error) {
 	if life < 0 {
 		return Issued{}, fmt.Errorf("%w: %s", ErrLifetime, life)
+	}
+	if csr.key == nil {
+		return Issued{}, errors.New("the bundle endpoint's SVID needs a key")
 	}
 	id, err := BundleEndpointID(s.cfg.TrustDomain)
 	if err != nil {
 		return Issued{}, fmt.Errorf("naming the bundle endpoint: %w", err)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return Issued{}, fmt.Errorf("encoding the bundle endpoint's key: %w", err)
-	}
 	// Both usages, as a workload's: the standard demands both of an X509-SVID.
-	who, err := workload(id, CSR{key: key, spki: spki})
+	who, err := workload(id, csr)
 	if err != nil {
 		return Issued{}, err
 	}

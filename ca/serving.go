@@ -2,7 +2,6 @@ package ca
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"net"
@@ -14,8 +13,8 @@ import (
 // ServerRequest asks for a TLS server certificate of the control plane itself.
 // Only the process that holds the Service can ask; no RPC leads here.
 type ServerRequest struct {
-	// Key is the server's.
-	Key crypto.PublicKey
+	// CSR gives the server's key: see [NewCSR].
+	CSR CSR
 	// Names are DNS names and IP addresses in text, at least one. Wildcards
 	// and URIs are refused.
 	Names []string
@@ -30,11 +29,14 @@ func (s *Service) IssueServer(ctx context.Context, r ServerRequest) (Issued, err
 	if r.Lifetime < 0 {
 		return Issued{}, fmt.Errorf("%w: %s", ErrLifetime, r.Lifetime)
 	}
+	if r.CSR.key == nil {
+		return Issued{}, errors.New("a server certificate needs a key")
+	}
 	dns, ips, err := serverNames(r.Names)
 	if err != nil {
 		return Issued{}, err
 	}
-	who, err := server(r.Key, dns, ips)
+	who, err := server(r.CSR, dns, ips)
 	if err != nil {
 		return Issued{}, err
 	}

@@ -17,7 +17,7 @@ func TestServerCertificate(t *testing.T) {
 	mesh := catest.NewMesh(t, nil)
 	key := catest.NewKey(t)
 	names := []string{"istiod.istio-system.svc", "localhost", "10.0.0.1", "::1"}
-	issued, err := mesh.Service.IssueServer(t.Context(), ca.ServerRequest{Key: key.Public(), Names: names})
+	issued, err := mesh.Service.IssueServer(t.Context(), ca.ServerRequest{CSR: must(ca.NewCSR(key)), Names: names})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,25 +47,28 @@ func TestServerCertificate(t *testing.T) {
 
 func TestServerCertificateRefuses(t *testing.T) {
 	mesh := catest.NewMesh(t, nil)
-	good := catest.NewKey(t).Public()
+	good := must(ca.NewCSR(catest.NewKey(t)))
 	for name, r := range map[string]ca.ServerRequest{
-		"no name":       {Key: good},
-		"empty name":    {Key: good, Names: []string{""}},
-		"wildcard":      {Key: good, Names: []string{"*.svc"}},
-		"uri":           {Key: good, Names: []string{reviewsID}},
-		"trailing dot":  {Key: good, Names: []string{"localhost."}},
-		"long label":    {Key: good, Names: []string{strings.Repeat("a", 64)}},
-		"long name":     {Key: good, Names: []string{strings.Repeat("a.", 127) + "a"}},
+		"no name":       {CSR: good},
+		"empty name":    {CSR: good, Names: []string{""}},
+		"wildcard":      {CSR: good, Names: []string{"*.svc"}},
+		"uri":           {CSR: good, Names: []string{reviewsID}},
+		"trailing dot":  {CSR: good, Names: []string{"localhost."}},
+		"long label":    {CSR: good, Names: []string{strings.Repeat("a", 64)}},
+		"long name":     {CSR: good, Names: []string{strings.Repeat("a.", 127) + "a"}},
 		"no key":        {Names: []string{"localhost"}},
-		"key of p224":   {Key: must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader)).Public(), Names: []string{"localhost"}},
-		"negative life": {Key: good, Names: []string{"localhost"}, Lifetime: -1},
+		"negative life": {CSR: good, Names: []string{"localhost"}, Lifetime: -1},
 	} {
 		if issued, err := mesh.Service.IssueServer(t.Context(), r); err == nil || issued.Leaf != nil {
 			t.Errorf("%s: issued %v", name, issued.Leaf.DNSNames)
 		}
 	}
+	var refused *ca.CSRError
+	if _, err := ca.NewCSR(must(ecdsa.GenerateKey(elliptic.P224(), rand.Reader))); !errors.As(err, &refused) || refused.Reason != ca.ReasonKeyAlgorithm {
+		t.Errorf("a key of p224: %v", err)
+	}
 	mesh.Ledger.Fail(errors.New("disk full"))
-	if _, err := mesh.Service.IssueServer(t.Context(), ca.ServerRequest{Key: good, Names: []string{"localhost"}}); !errors.Is(err, ca.ErrLedger) {
+	if _, err := mesh.Service.IssueServer(t.Context(), ca.ServerRequest{CSR: good, Names: []string{"localhost"}}); !errors.Is(err, ca.ErrLedger) {
 		t.Errorf("without the ledger: %v", err)
 	}
 }

@@ -15,6 +15,8 @@ type IssuerStatus struct {
 	Root string
 	// ReplaceAt is when another is to take over.
 	ReplaceAt time.Time
+	// Remote: a [Remote] signs each SVID. None is issued while that is away.
+	Remote bool
 }
 
 // Status is the issuer in force.
@@ -23,7 +25,7 @@ func (s *Service) Status() IssuerStatus {
 	if i == nil {
 		return IssuerStatus{}
 	}
-	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt}
+	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt, Remote: i.remote != nil}
 }
 
 // Settle is for a root that moved and for an issuer that was revoked. It returns once an

@@ -21,6 +21,7 @@ const (
 type subject struct {
 	key    crypto.PublicKey
 	spki   []byte // DER of key
+	csr    []byte // DER of the request for key
 	usages []x509.ExtKeyUsage
 	// san is the SAN extension as it must come out; it is encoded here and not
 	// by x509, so that the two are checked against one another.
@@ -33,7 +34,7 @@ type subject struct {
 func workload(id spiffeid.ID, csr CSR) (subject, error) {
 	san, err := encodeNames(generalName(tagURI, []byte(id.String())))
 	return subject{
-		key: csr.key, spki: csr.spki, san: san,
+		key: csr.key, spki: csr.spki, csr: csr.raw, san: san,
 		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		name:   func(t *x509.Certificate) { t.URIs = []*url.URL{id.URL()} },
 	}, err
@@ -41,11 +42,7 @@ func workload(id spiffeid.ID, csr CSR) (subject, error) {
 
 // server is the subject of the control plane's own certificate. It has no
 // SPIFFE ID and is of no use to a TLS client.
-func server(key crypto.PublicKey, dns []string, ips []net.IP) (subject, error) {
-	spki, err := x509.MarshalPKIXPublicKey(key)
-	if err != nil {
-		return subject{}, fmt.Errorf("encoding server key: %w", err)
-	}
+func server(csr CSR, dns []string, ips []net.IP) (subject, error) {
 	var names []asn1.RawValue
 	for _, n := range dns {
 		names = append(names, generalName(tagDNS, []byte(n)))
@@ -55,7 +52,7 @@ func server(key crypto.PublicKey, dns []string, ips []net.IP) (subject, error) {
 	}
 	san, err := encodeNames(names...)
 	return subject{
-		key: key, spki: spki, san: san,
+		key: csr.key, spki: csr.spki, csr: csr.raw, san: san,
 		usages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		name:   func(t *x509.Certificate) { t.DNSNames, t.IPAddresses = dns, ips },
 	}, err

@@ -42,10 +42,10 @@ func (s *Service) begin(ctx context.Context) error {
 	next := s.keptFit(now)
 	if next == nil {
 		var err error
-		if next, err = newIssuer(ctx, s.cfg.Upstream, s.cfg.TrustDomain, s.cfg.Profile.issuer); err != nil {
+		if next, err = s.makeIssuer(ctx, now); err != nil {
 			return err
 		}
-		if err := s.keys.keep(StoredIssuer{Key: next.key, Chain: next.chain}); err != nil {
+		if err := s.keys.keep(StoredIssuer{Key: next.key, Chain: next.chain, Remote: next.remote != nil}); err != nil {
 			return err
 		}
 	}
@@ -56,6 +56,14 @@ func (s *Service) begin(ctx context.Context) error {
 	}
 	s.newest.Store(next)
 	return nil
+}
+
+// makeIssuer makes an issuer, or takes the one that is elsewhere.
+func (s *Service) makeIssuer(ctx context.Context, now time.Time) (*issuer, error) {
+	if remote := s.remote(); remote != nil {
+		return newRemoteIssuer(remote, now)
+	}
+	return newIssuer(ctx, s.cfg.Upstream, s.cfg.TrustDomain, s.cfg.Profile.issuer)
 }
 
 // introduce takes the newest issuer from the ledger into force.
@@ -92,7 +100,7 @@ func (s *Service) fit(i *issuer, now time.Time) bool {
 func (s *Service) keptFit(now time.Time) (best *issuer) {
 	signing := s.cfg.Upstream.Signing()
 	for _, k := range s.keys.all() {
-		i := assembleIssuer(k, signing)
+		i := s.assemble(k, signing)
 		if best != nil && !i.cert.NotAfter.After(best.cert.NotAfter) || !s.fit(i, now) || s.check(k, signing, now) != nil {
 			continue
 		}

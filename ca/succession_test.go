@@ -132,7 +132,7 @@ func TestNoIssuerSignsBeforeItWasIntroduced(t *testing.T) {
 		if _, err := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !strings.Contains(err.Error(), "introduced") {
 			t.Errorf("before it was introduced: %v", err)
 		}
-		if _, err := service.IssueServer(ctx, ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}}); err != nil {
+		if _, err := service.IssueServer(ctx, ca.ServerRequest{CSR: csr, Names: []string{"localhost"}}); err != nil {
 			t.Errorf("ensignd has no certificate: %v", err)
 		}
 		close(p.gate)
@@ -171,7 +171,7 @@ func TestARevokedIssuerSignsNothingMore(t *testing.T) {
 		if _, err := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !strings.Contains(err.Error(), "revoked") {
 			t.Errorf("a revoked issuer: %v", err)
 		}
-		if _, err := service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}}); !errors.Is(err, ca.ErrIssuerExpired) {
+		if _, err := service.IssueServer(t.Context(), ca.ServerRequest{CSR: csr, Names: []string{"localhost"}}); !errors.Is(err, ca.ErrIssuerExpired) {
 			t.Errorf("a revoked issuer, for a server: %v", err)
 		}
 		if err := service.Settle(t.Context()); err != nil {
@@ -236,7 +236,7 @@ func startsWithoutUpstream(t *testing.T, goOn func(context.Context, *ca.Service)
 			t.Fatal(err)
 		}
 		csr := catest.Parse(t, catest.CSR(t, catest.NewKey(t)))
-		_, err = service.IssueServer(t.Context(), ca.ServerRequest{Key: csr.PublicKey(), Names: []string{"localhost"}})
+		_, err = service.IssueServer(t.Context(), ca.ServerRequest{CSR: csr, Names: []string{"localhost"}})
 		if _, none := issue(t, service, csr); !errors.Is(err, ca.ErrIssuerExpired) || !errors.Is(none, ca.ErrIssuerExpired) ||
 			!errors.Is(service.Healthy(time.Now()), ca.ErrIssuerExpired) || service.Status().Certificate != nil {
 			t.Errorf("without an issuer: %v, %v", err, none)

@@ -2,7 +2,6 @@ package federation_test
 
 import (
 	"context"
-	"crypto"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -58,11 +57,11 @@ func (f *trust) set(t *testing.T, issuing catest.Mesh, trusted ...catest.Mesh) {
 	f.roots, f.issuing, f.sequence, f.changed = bundle, issuing, f.sequence+10, make(chan struct{})
 }
 
-func (f *trust) IssueBundleEndpoint(ctx context.Context, key crypto.PublicKey, life time.Duration) (ca.Issued, error) {
+func (f *trust) IssueBundleEndpoint(ctx context.Context, csr ca.CSR, life time.Duration) (ca.Issued, error) {
 	f.mu.Lock()
 	m := f.issuing
 	f.mu.Unlock()
-	return m.Service.IssueBundleEndpoint(ctx, key, life)
+	return m.Service.IssueBundleEndpoint(ctx, csr, life)
 }
 
 // serve starts an endpoint on loopback until the test ends.

@@ -2,7 +2,6 @@ package federation
 
 import (
 	"context"
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -23,7 +22,7 @@ const (
 
 // Issuer makes the endpoint's SVID; [ca.Service] is one.
 type Issuer interface {
-	IssueBundleEndpoint(ctx context.Context, key crypto.PublicKey, life time.Duration) (ca.Issued, error)
+	IssueBundleEndpoint(ctx context.Context, csr ca.CSR, life time.Duration) (ca.Issued, error)
 }
 
 // Self is an SVID of the mesh itself, by the profile https_spiffe. Its key is in memory only.
@@ -62,7 +61,11 @@ func (s *Self) make(ctx context.Context, trusted ca.Bundle, now time.Time) (*tls
 	if err != nil {
 		return nil, fmt.Errorf("making the bundle endpoint's key: %w", err)
 	}
-	issued, err := s.issuer.IssueBundleEndpoint(ctx, key.Public(), selfLife)
+	csr, err := ca.NewCSR(key)
+	if err != nil {
+		return nil, err
+	}
+	issued, err := s.issuer.IssueBundleEndpoint(ctx, csr, selfLife)
 	if err != nil {
 		return nil, fmt.Errorf("issuing the bundle endpoint's SVID: %w", err)
 	}

@@ -20,19 +20,22 @@ const issuerPrefix = "issuer-"
 // sealedIssuer is an issuer as it is sealed: key and chain in one file, so that
 // neither is ever there alone.
 type sealedIssuer struct {
-	Key        []byte   `json:"key"`   // PKCS#8
+	Key        []byte   `json:"key"`   // PKCS#8; null of a remote's
 	Chain      [][]byte `json:"chain"` // DER, the issuer's own first
 	Introduced bool     `json:"introduced"`
 	Imported   bool     `json:"imported,omitempty"`
+	Remote     bool     `json:"remote,omitempty"`
 }
 
 // SaveIssuer implements [ca.IssuerStore].
 func (s *Store) SaveIssuer(i ca.StoredIssuer) error {
-	key, err := x509.MarshalPKCS8PrivateKey(i.Key)
-	if err != nil {
-		return fmt.Errorf("encoding the key of issuer %s: %w", i.Serial(), err)
+	sealed := sealedIssuer{Introduced: i.Introduced, Imported: i.Imported, Remote: i.Remote}
+	if !i.Remote {
+		var err error
+		if sealed.Key, err = x509.MarshalPKCS8PrivateKey(i.Key); err != nil {
+			return fmt.Errorf("encoding the key of issuer %s: %w", i.Serial(), err)
+		}
 	}
-	sealed := sealedIssuer{Key: key, Introduced: i.Introduced, Imported: i.Imported}
 	for _, c := range i.Chain {
 		sealed.Chain = append(sealed.Chain, c.Raw)
 	}
@@ -87,10 +90,6 @@ func parseIssuer(text []byte) (i ca.StoredIssuer, err error) {
 	if err := json.Unmarshal(text, &sealed); err != nil {
 		return i, err
 	}
-	key, err := x509.ParsePKCS8PrivateKey(sealed.Key)
-	if err != nil {
-		return i, err
-	}
 	for _, der := range sealed.Chain {
 		cert, err := x509.ParseCertificate(der)
 		if err != nil {
@@ -98,15 +97,26 @@ func parseIssuer(text []byte) (i ca.StoredIssuer, err error) {
 		}
 		i.Chain = append(i.Chain, cert)
 	}
+	i.Introduced, i.Imported, i.Remote = sealed.Introduced, sealed.Imported, sealed.Remote
+	if len(i.Chain) == 0 {
+		return i, errors.New("chain is missing")
+	}
+	if i.Remote {
+		return i, nil
+	}
+	key, err := x509.ParsePKCS8PrivateKey(sealed.Key)
+	if err != nil {
+		return i, err
+	}
 	signer, ok := key.(crypto.Signer)
-	if !ok || len(i.Chain) == 0 {
-		return i, errors.New("key or chain is missing")
+	if !ok {
+		return i, errors.New("key is missing")
 	}
 	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
 	if !ok || !public.Equal(i.Chain[0].PublicKey) {
 		return i, errors.New("key and certificate do not belong together")
 	}
-	i.Key, i.Introduced, i.Imported = signer, sealed.Introduced, sealed.Imported
+	i.Key = signer
 	return i, nil
 }
 

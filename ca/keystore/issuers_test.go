@@ -71,6 +71,25 @@ func TestIssuersAreKeptSealed(t *testing.T) {
 	}
 }
 
+// TestAnIssuerWithoutAKeyIsKept: the key is a remote's, and nobody else's issuer is without.
+func TestAnIssuerWithoutAKeyIsKept(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "keys"), keystore.NewKEK())
+	i := newIssuer(t, 12)
+	i.Key, i.Remote, i.Introduced = nil, true, true
+	if err := s.SaveIssuer(i); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.LoadIssuers(); err != nil || len(got) != 1 || got[0].Key != nil || !got[0].Remote || !got[0].Introduced || !got[0].Chain[0].Equal(i.Chain[0]) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := s.Write("issuer-c", bytes.ReplaceAll(must(s.Read("issuer-c")), []byte(`"remote":true`), []byte(`"remote":false`))); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.LoadIssuers(); len(got) != 0 || !errors.Is(err, keystore.ErrDamaged) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestABadIssuerIsNamedAndHidesNoOther: damage to one file costs that issuer only.
 func TestABadIssuerIsNamedAndHidesNoOther(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")

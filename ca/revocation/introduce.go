@@ -66,14 +66,16 @@ func (c *CRLs) enter(ctx context.Context, issuer *x509.Certificate) (*Set, error
 			return nil, fmt.Errorf("keeping its certificate: %w", err)
 		}
 	}
-	if issuer.KeyUsage&x509.KeyUsageCRLSign == 0 {
-		// An imported CA: while it lives no CRL is in force, so nobody misses its.
+	list, _ := c.cfg.Register.Current()
+	one := c.work(ctx, list, time.Now()).one(e)
+	if issuer.KeyUsage&x509.KeyUsageCRLSign == 0 || errors.Is(one.problem, ca.ErrNoCRL) {
+		// An imported CA, or one whose key is elsewhere: while it lives no CRL is in force,
+		// so nobody misses its.
 		err := c.remake(ctx)
 		set, _ := c.Current()
 		return set, err
 	}
-	list, _ := c.cfg.Register.Current()
-	if one := c.work(ctx, list, time.Now()).one(e); one.der == nil {
+	if one.der == nil {
 		return nil, one.problem
 	}
 	if err := c.remake(ctx); err != nil {

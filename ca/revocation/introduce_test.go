@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ensign-mesh/ensign/ca"
 )
 
 func (a *authority) lag(names ...string) {
@@ -85,6 +88,31 @@ func TestAnIssuerWithoutACRLIsNotIntroduced(t *testing.T) {
 	os.Remove(filepath.Join(a.dir, "a.crl"))
 	if err := a.crls.Introduce(t.Context(), cert); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestAnIssuerWhoseKeyIsElsewhere may sign CRLs by its certificate, and nobody here can:
+// it signs SVIDs, and while it lives no CRL is in force.
+func TestAnIssuerWhoseKeyIsElsewhere(t *testing.T) {
+	a := newAuthority(t, "a")
+	cert, _ := a.leaf("reviews", "a", true)
+	a.act(Revoke, Serial, serialOf(cert))
+	if set := a.refreshed(); len(set.CRLs) != 1 {
+		t.Fatalf("%+v", set)
+	}
+	a.lag("shop/reviews-1")
+	issuer := a.begin("b", day)
+	a.fail = fmt.Errorf("%w: it is elsewhere", ca.ErrNoCRL)
+	if err := a.crls.Introduce(t.Context(), issuer); err != nil {
+		t.Fatal(err)
+	}
+	if set := a.refreshed(); len(set.CRLs) != 0 || !strings.Contains(set.Problem, "it is elsewhere") {
+		t.Errorf("%+v", set)
+	}
+	a.act(Revoke, IssuerSerial, "b")
+	a.fail = nil
+	if set := a.refreshed(); len(set.CRLs) != 1 || set.Problem != "" {
+		t.Errorf("after it was revoked: %+v", set)
 	}
 }
 

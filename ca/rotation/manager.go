@@ -144,6 +144,13 @@ func (m *Manager) Bundle(context.Context) (ca.Bundle, error) { return m.view.Loa
 // Signing implements [ca.Upstream]: the root (not a CA below it) that signs now.
 func (m *Manager) Signing() *x509.Certificate { return m.view.Load().anchor.root() }
 
+// Remote is the root that signs now if it signs leaves itself, see [ca.Config]; nil if it
+// certifies issuers.
+func (m *Manager) Remote() ca.Remote {
+	remote, _ := m.view.Load().signer.(ca.Remote)
+	return remote
+}
+
 // Healthy says why the next issuer could not be certified, as far as is known without
 // asking anybody; nil if it could.
 func (m *Manager) Healthy() error {

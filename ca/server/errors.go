@@ -75,6 +75,7 @@ var outcomes = []knownError{
 	{errNoCaller, outcome{code: codes.Unauthenticated, label: "no_proof"}},
 	{errImpersonation, outcome{code: codes.PermissionDenied, label: "impersonation"}},
 	{context.Canceled, outcome{code: codes.Canceled, label: "canceled"}},
+	{ca.ErrRemote, outcome{code: codes.Unavailable, label: "remote", hidden: true}},
 	{context.DeadlineExceeded, outcome{code: codes.DeadlineExceeded, label: "deadline"}},
 	{identity.ErrUnavailable, outcome{code: codes.Unavailable, label: "proof_unavailable", hidden: true}},
 	{identity.ErrNoProof, outcome{code: codes.Unauthenticated, label: "no_proof"}},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a Vault for one mesh, with the vault command and an administrator's
 # VAULT_ADDR and VAULT_TOKEN (VAULT_CACERT, VAULT_NAMESPACE): a PKI engine of its
-# own, a root in it, and the two policies. What is there already stays as it is,
+# own, a root in it, the two policies, and with ROLE the roles and the policy for leaves. What is there already stays as it is,
 # but for the policies, which are written anew. See README.md beside this file.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -11,6 +11,13 @@ mount=${MOUNT:-ensign}
 issuer=${ISSUER-ensign-1}
 # What ensignd asks for to get issuers of 168h: five minutes less.
 ttl=${TTL:-604500s}
+# The role by which Vault signs each leaf; empty: ensignd's issuers sign them.
+role=${ROLE-}
+# With a role: the longest life of an SVID, and the names of ensignd's own certificate
+# (--server-name), DNS names and addresses apart, with commas between.
+svid_ttl=${SVID_TTL:-24h}
+server_names=${SERVER_NAMES:-istiod.istio-system.svc,localhost}
+server_ips=${SERVER_IPS-}
 # The life of every root: what ensignd asks for, and the rotation policy pins.
 root_ttl=87600h
 
@@ -27,8 +34,24 @@ if [[ -n $issuer ]] && ! vault read "$mount/issuer/$issuer" >/dev/null 2>&1; the
     permitted_uri_domains="$trust_domain" ttl="$root_ttl" >/dev/null
   echo "made root $issuer in $mount"
 fi
-for policy in daily rotation; do
+if [[ -n $role ]]; then
+  # What both kinds of leaves have in common: no CA, no name of the request, a start for
+  # clocks that are behind. Vault keeps no copy: the record is Ensign's ledger.
+  common=(issuer_ref="${issuer:-default}" key_type=any key_usage=DigitalSignature signature_bits=256
+    basic_constraints_valid_for_non_ca=true not_before_duration=600s no_store=true
+    require_cn=false use_csr_common_name=false use_csr_sans=false allow_localhost=false allow_any_name=false
+    allow_subdomains=false allow_glob_domains=false allow_wildcard_certificates=false server_flag=true)
+  vault write "$mount/roles/$role" "${common[@]}" client_flag=true max_ttl="$svid_ttl" allow_ip_sans=false \
+    allowed_uri_sans="spiffe://$trust_domain/ns/*/sa/*,spiffe://$trust_domain/ensign/bundle-endpoint" >/dev/null
+  vault write "$mount/roles/$role-server" "${common[@]}" client_flag=false max_ttl=24h \
+    allowed_domains="$server_names" allow_bare_domains=true allow_ip_sans="$([[ -n $server_ips ]] && echo true || echo false)" >/dev/null
+  echo "made roles $role and $role-server in $mount"
+fi
+# quoted makes a list of HCL of one with commas.
+quoted() { sed -e 's/[^,][^,]*/"&"/g' <<<"$1"; }
+for policy in daily rotation ${role:+leaves}; do
   sed -e "s|@MOUNT@|$mount|g" -e "s|@TRUST_DOMAIN@|$trust_domain|g" \
-    -e "s|@TTL@|$ttl|g" "$here/$policy.hcl" |
+    -e "s|@TTL@|$ttl|g" -e "s|@ROLE@|$role|g" -e "s|@SERVER_NAMES@|$(quoted "$server_names")|" \
+    -e "${server_ips:+#}/@SERVER_IPS@/d" -e "s|@SERVER_IPS@|$(quoted "$server_ips")|" "$here/$policy.hcl" |
     vault policy write "$mount-$policy" -
 done

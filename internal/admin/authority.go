@@ -95,7 +95,10 @@ func (s *Service) authority(ctx context.Context) (*ensignv1.Authority, <-chan st
 	if err := s.config.Issuing.Healthy(clock); err != nil {
 		out.Issuer.Problem = err.Error()
 	}
-	out.Upstream.IssuingUntil = out.Issuer.NotAfter
+	// Where the place signs each SVID, nothing is issued without it.
+	if !issuer.Remote {
+		out.Upstream.IssuingUntil = out.Issuer.NotAfter
+	}
 	roots := map[string]*ensignv1.Root{}
 	for _, r := range now.Roots {
 		root := rootOf(r)

@@ -59,7 +59,8 @@ type upstreamStatus struct {
 	// Problem is why the next issuer could not be certified now.
 	Problem           string `json:"problem,omitempty"`
 	CredentialExpires string `json:"credential_expires_at,omitempty"`
-	// IssuingUntil is until when can be issued if the place stays away.
+	// IssuingUntil is until when can be issued if the place stays away; "": no longer, it
+	// signs each SVID itself.
 	IssuingUntil string `json:"issuing_until,omitempty"`
 
 	credential, until time.Time

@@ -101,6 +101,9 @@ func (a authority) upstreamLines() []line {
 	if !u.credential.IsZero() {
 		lines = append(lines, text(styleNone, "          ensignd's credential ends %s", until(a.at, u.credential)))
 	}
+	if u.until.IsZero() && u.Place == placeVault && a.Issuer.Serial != "" {
+		return append(lines, text(styleNone, "          it signs each SVID itself: while it is away, none is issued"))
+	}
 	if !u.until.IsZero() && (u.Place == placeVault || u.Problem != "") {
 		style := styleNone
 		if u.Problem != "" {

@@ -97,7 +97,8 @@ func (a *authority) openCA(ctx context.Context, c config, log *slog.Logger) (err
 	a.issuing, err = ca.New(ctx, ca.Config{
 		TrustDomain: c.domain, Profile: c.profile, Upstream: a.roots, Ledger: a.ledger,
 		Issuers: a.keys, LiveIssuers: a.ledger.LiveIssuers,
-		Admit: a.register.Admit, Revoked: a.register.RevokedIssuer, RevokedKey: a.register.RevokedKey,
+		Remote: a.roots.Remote,
+		Admit:  a.register.Admit, Revoked: a.register.RevokedIssuer, RevokedKey: a.register.RevokedKey,
 		// The CA introduces nobody before run, when there are CRLs.
 		Introduce: func(ctx context.Context, issuer *x509.Certificate) error { return a.crls.Introduce(ctx, issuer) },
 		Observe:   a.metrics.ObserveStage, Logger: log,

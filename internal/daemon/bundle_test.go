@@ -104,7 +104,7 @@ func (r ownRoot) Trust() (*rotation.Trust, <-chan struct{}) {
 	return &rotation.Trust{Sequence: 7, Bundle: bundle}, nil
 }
 
-func (r ownRoot) IssueBundleEndpoint(_ context.Context, key crypto.PublicKey, life time.Duration) (ca.Issued, error) {
+func (r ownRoot) IssueBundleEndpoint(_ context.Context, csr ca.CSR, life time.Duration) (ca.Issued, error) {
 	id, err := ca.BundleEndpointID(bundleDomain)
 	if err != nil {
 		return ca.Issued{}, err
@@ -112,7 +112,7 @@ func (r ownRoot) IssueBundleEndpoint(_ context.Context, key crypto.PublicKey, li
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
 		SerialNumber: big.NewInt(2), URIs: []*url.URL{id.URL()}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(life), KeyUsage: x509.KeyUsageDigitalSignature, BasicConstraintsValid: true,
-	}, r.cert, key, r.key)
+	}, r.cert, csr.PublicKey(), r.key)
 	if err != nil {
 		return ca.Issued{}, err
 	}

@@ -89,6 +89,10 @@ func issueOne(ctx context.Context, a *authority) error {
 	if err != nil {
 		return err
 	}
-	_, err = a.issuing.IssueServer(ctx, ca.ServerRequest{Key: key.Public(), Names: []string{"localhost"}})
+	csr, err := ca.NewCSR(key)
+	if err != nil {
+		return err
+	}
+	_, err = a.issuing.IssueServer(ctx, ca.ServerRequest{CSR: csr, Names: []string{"localhost"}})
 	return err
 }

@@ -54,16 +54,21 @@ type showing struct {
 	clients     *x509.CertPool
 }
 
-// newServerIdentity makes the first certificate. While no issuer can be made there is
+// newServerIdentity makes the first certificate. While nothing can be signed there is
 // none: agents are refused, and run tries again.
 func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, log *slog.Logger) (*serverIdentity, error) {
 	s := &serverIdentity{issuing: issuing, roots: roots, names: names, log: log}
 	err := s.renew(ctx)
-	if errors.Is(err, ca.ErrIssuerExpired) {
-		log.ErrorContext(ctx, "no server certificate: agents are not served until there is an issuer", "error", err)
+	if unsigned(err) {
+		log.ErrorContext(ctx, "no server certificate: agents are not served until one can be issued", "error", err)
 		return s, nil
 	}
 	return s, err
+}
+
+// unsigned says whether nothing could be signed, which passes.
+func unsigned(err error) bool {
+	return errors.Is(err, ca.ErrIssuerExpired) || errors.Is(err, ca.ErrRemote)
 }
 
 // ServerCertificate is the newest certificate; an error once it has expired, or while
@@ -132,7 +137,7 @@ func (s *serverIdentity) run(ctx context.Context) error {
 		if held != nil && !due(held.issued.Leaf, time.Now()) {
 			continue
 		}
-		if err := s.renew(ctx); err != nil && (held != nil || !errors.Is(err, ca.ErrIssuerExpired)) {
+		if err := s.renew(ctx); err != nil && (held != nil || !unsigned(err)) {
 			s.log.ErrorContext(ctx, "server certificate not renewed", "error", err)
 		}
 	}
@@ -176,7 +181,11 @@ func (s *serverIdentity) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making the server key: %w", err)
 	}
-	issued, err := s.issuing.IssueServer(ctx, ca.ServerRequest{Key: key.Public(), Names: s.names, Lifetime: serverLife})
+	csr, err := ca.NewCSR(key)
+	if err != nil {
+		return fmt.Errorf("asking for the server certificate: %w", err)
+	}
+	issued, err := s.issuing.IssueServer(ctx, ca.ServerRequest{CSR: csr, Names: s.names, Lifetime: serverLife})
 	if err != nil {
 		return fmt.Errorf("issuing the server certificate: %w", err)
 	}

@@ -20,6 +20,8 @@ type vaultFlags struct {
 	Namespace    string
 	Mount        string
 	Issuer       string
+	Sign         string
+	Role         string
 	Auth         string
 	RotationAuth string
 }
@@ -32,9 +34,17 @@ func (f *vaultFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Namespace, "vault-namespace", "", "namespace of Vault Enterprise or HCP")
 	flags.StringVar(&f.Mount, "vault-mount", "ensign", "path of the PKI engine that is this mesh's own")
 	flags.StringVar(&f.Issuer, "vault-issuer", "", "name of the mount's issuer that the mesh begins with (--root vault)")
-	flags.StringVar(&f.Auth, "vault-auth", "", "how to log in to sign issuers: "+authForms)
+	flags.StringVar(&f.Sign, "vault-sign", signIssuers, "what Vault signs: issuers (of ensignd, which sign SVIDs), or leaves (each SVID itself, so that no signing key is outside of it)")
+	flags.StringVar(&f.Role, "vault-role", "", "the mount's role for SVIDs (--vault-sign leaves); with -server behind it the one for ensignd's own certificates")
+	flags.StringVar(&f.Auth, "vault-auth", "", "how to log in to have issuers or leaves signed: "+authForms)
 	flags.StringVar(&f.RotationAuth, "vault-rotation-auth", "", "how to log in to make roots, in the same forms; empty: no rotation to Vault")
 }
+
+// What Vault signs.
+const (
+	signIssuers = "issuers"
+	signLeaves  = "leaves"
+)
 
 // set says whether there is a Vault at all.
 func (f *vaultFlags) set() bool { return f.Address != "" }
@@ -42,7 +52,7 @@ func (f *vaultFlags) set() bool { return f.Address != "" }
 // check demands flags that go together; each error says which and what to write.
 func (f *vaultFlags) check() error {
 	if !f.set() {
-		if f.CAFile+f.Namespace+f.Issuer+f.Auth+f.RotationAuth != "" {
+		if f.CAFile+f.Namespace+f.Issuer+f.Role+f.Auth+f.RotationAuth != "" || f.Sign != signIssuers {
 			return errors.New("--vault-addr is missing, and other flags of Vault are there: give its URL, or leave them all out")
 		}
 		return nil
@@ -52,6 +62,14 @@ func (f *vaultFlags) check() error {
 	}
 	if f.RotationAuth == f.Auth {
 		return errors.New("--vault-rotation-auth is that of --vault-auth: what ensignd does every day must not be able to make roots; give it a login of its own")
+	}
+	switch {
+	case f.Sign != signIssuers && f.Sign != signLeaves:
+		return fmt.Errorf("--vault-sign %q: want issuers or leaves", f.Sign)
+	case f.Sign == signLeaves && f.Role == "":
+		return errors.New("--vault-sign leaves needs --vault-role: give the role that deploy/vault/setup.sh made by ROLE=NAME")
+	case f.Sign == signIssuers && f.Role != "":
+		return errors.New("--vault-role is of use only with --vault-sign leaves")
 	}
 	cfg, err := f.config()
 	if err != nil {
@@ -65,7 +83,7 @@ func (f *vaultFlags) check() error {
 
 // config is what the flags say.
 func (f *vaultFlags) config() (vault.Config, error) {
-	cfg := vault.Config{Address: f.Address, CAFile: f.CAFile, Namespace: f.Namespace, Mount: f.Mount, Issuer: f.Issuer}
+	cfg := vault.Config{Address: f.Address, CAFile: f.CAFile, Namespace: f.Namespace, Mount: f.Mount, Issuer: f.Issuer, Role: f.Role}
 	var err error
 	if cfg.Auth, err = vaultAuth("--vault-auth", f.Auth); err != nil || f.RotationAuth == "" {
 		return cfg, err

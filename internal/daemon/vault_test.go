@@ -43,6 +43,10 @@ func TestFlagsOfVault(t *testing.T) {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
+	leaves := vaultFlagsOf(t, with("--vault-auth", "token:/run/token", "--vault-sign", "leaves", "--vault-role", "svid")...)
+	if cfg, err := leaves.config(); leaves.check() != nil || err != nil || cfg.Role != "svid" {
+		t.Errorf("leaves: %v, %v, role %q", leaves.check(), err, cfg.Role)
+	}
 	if f := vaultFlagsOf(t); f.check() != nil || f.set() {
 		t.Error("no vault is no vault")
 	}
@@ -54,6 +58,11 @@ func TestFlagsOfVaultThatAreRefused(t *testing.T) {
 	for says, args := range map[string][]string{
 		"--vault-addr is missing":    auth,
 		"--vault-auth is missing":    {"--vault-addr", "https://vault.example:8200"},
+		"flags of Vault are there":   {"--vault-sign", "leaves"},
+		`--vault-sign "all": want`:   append([]string{"--vault-sign", "all"}, at...),
+		"needs --vault-role":         append([]string{"--vault-sign", "leaves"}, at...),
+		"only with --vault-sign":     append([]string{"--vault-role", "svid"}, at...),
+		"not the name of a role":     append([]string{"--vault-sign", "leaves", "--vault-role", "a/b"}, at...),
 		"in the clear":               {"--vault-addr", "http://vault.example:8200", "--vault-auth", "token:/run/token"},
 		"a login of its own":         append([]string{"--vault-rotation-auth", "token:/run/token"}, at...),
 		`--vault-rotation-auth "tok`: append([]string{"--vault-rotation-auth", "tok:x"}, at...),

@@ -20,6 +20,9 @@ import (
 // DefaultTimeout bounds each call.
 const DefaultTimeout = 10 * time.Second
 
+// idleConnections is how many are kept for the next leaves.
+const idleConnections = 16
+
 // Config says where Vault is and who asks. Address, Mount, Auth, TrustDomain and
 // Ledger are required.
 type Config struct {
@@ -35,7 +38,12 @@ type Config struct {
 	// Issuer is the name of the mount's issuer that a mesh begins with which begins in
 	// Vault. Empty: it begins elsewhere, and Vault gets roots by rotation only.
 	Issuer string
-	// Auth gets tokens that sign issuers (policy daily), RotationAuth those that make
+	// Role is the name of the mount's role by which issuers sign each SVID, and with
+	// "-server" behind it each certificate of the control plane's own: Vault then
+	// certifies no issuers. Empty: it does, and signs no leaves.
+	Role string
+	// Auth gets tokens that sign issuers (policy daily) or
+	// leaves (policy leaves), RotationAuth those that make
 	// roots and sign links between them (policy rotation). Nil: no rotation to Vault.
 	Auth, RotationAuth Auth
 	TrustDomain        spiffeid.TrustDomain
@@ -78,6 +86,8 @@ func (c Config) validated() (Config, error) {
 		return Config{}, fmt.Errorf("vault issuer %q is not the name of an issuer", c.Issuer)
 	case c.Issuer == "default":
 		return Config{}, errors.New(`vault issuer "default" is whichever the mount's default is today: give the issuer's own name`)
+	case c.Role != "" && !issuerForm.MatchString(c.Role):
+		return Config{}, fmt.Errorf("vault role %q is not the name of a role", c.Role)
 	case c.Auth == nil:
 		return Config{}, errors.New("vault needs a way to log in")
 	case c.Timeout < 0:
@@ -97,12 +107,15 @@ func loopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
-// transport makes a connection for each request: they are days apart.
+// transport makes a connection for each request, as they are days apart, unless Vault
+// signs each leaf.
 func (c Config) transport() (*http.Transport, error) {
 	t := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		DisableKeepAlives:      true,
+		DisableKeepAlives:      c.Role == "",
+		MaxIdleConnsPerHost:    idleConnections,
+		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 	if c.CAFile == "" {

@@ -14,6 +14,13 @@
 //
 // Package rotation drives all of that: a [Place] is one of its places.
 //
+// # Leaves
+//
+// With [Config].Role no key outside of Vault signs anything: Vault certifies no issuers,
+// but signs each leaf by that role of the mount (a root is a [ca.Remote] then), and the
+// control plane's own by the role with "-server" behind its name. The policy leaves takes
+// the place of daily. Each issuance waits for Vault, and without it there is none.
+//
 // # Two credentials
 //
 // The daily ones sign what is named "Ensign issuer …", and are all that ensignd needs
@@ -35,9 +42,9 @@
 //
 // Every call ends within [Config].Timeout, login included, with an error that says
 // what is wrong and what cures it; [Place.Healthy] says it again without asking.
-// Nothing waits for Vault but the making of the next issuer or root: the issuer in
-// force goes on to its end, and packages ca and rotation try again. A root that was
-// made while its answer was lost is found by its name.
+// Unless it signs leaves, nothing waits for Vault but the making of the next issuer or
+// root: the issuer in force goes on to its end, and packages ca and rotation try again. A
+// root that was made while its answer was lost is found by its name.
 //
 // Under an outside root the next one is made by people: [Place.Make] says what to type
 // ([ErrByHand]), and finds it when it is there.

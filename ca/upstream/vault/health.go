@@ -58,6 +58,20 @@ func (h *health) signed(name string, err error, now time.Time) {
 	}
 }
 
+// failing says whether a signature of any root failed last.
+func (h *health) failing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.signing) > 0
+}
+
+// recovered forgets how signatures failed.
+func (h *health) recovered() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	clear(h.signing)
+}
+
 func (h *health) holds(t token) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -25,10 +25,9 @@ func (empty) Instances(context.Context) ([]rotation.Instance, <-chan struct{}, e
 }
 func (empty) RevokeIssuers(context.Context, string, string) error { return nil }
 
-// manager is a mesh that began with a built-in root, and knows the Vault of a set.
-func (s *set) manager(t *testing.T) (*rotation.Manager, *ca.Service) {
+// realLedger gives the set a ledger in a folder, and the keys beside it.
+func (s *set) realLedger(t *testing.T, dir string) (*keystore.Store, *ledger.Ledger) {
 	t.Helper()
-	dir := t.TempDir()
 	keys, err := keystore.Open(filepath.Join(dir, "keys"), keystore.NewKEK())
 	if err != nil {
 		t.Fatal(err)
@@ -38,13 +37,22 @@ func (s *set) manager(t *testing.T) (*rotation.Manager, *ca.Service) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = led.Close() })
+	s.cfg.Ledger = led
+	return keys, led
+}
+
+// manager is a mesh that began with a built-in root, and knows the Vault of a set.
+func (s *set) manager(t *testing.T) (*rotation.Manager, *ca.Service) {
+	t.Helper()
+	dir := t.TempDir()
+	keys, led := s.realLedger(t, dir)
 	inside, err := builtin.NewBuiltin(builtin.Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: led})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.cfg.Ledger = led
+	place := s.place(t)
 	m, err := rotation.Open(t.Context(), rotation.Config{TrustDomain: catest.TrustDomain, Ledger: led, Dir: dir, FirstPlace: rotation.Builtin,
-		First: inside.First, Places: map[string]rotation.Place{rotation.Builtin: inside, rotation.Vault: s.place(t)}})
+		First: inside.First, Places: map[string]rotation.Place{rotation.Builtin: inside, rotation.Vault: place}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,16 +60,17 @@ func (s *set) manager(t *testing.T) (*rotation.Manager, *ca.Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: m, Ledger: led, Issuers: keys, LiveIssuers: led.LiveIssuers})
+	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: m, Ledger: led, Remote: m.Remote, Issuers: keys, LiveIssuers: led.LiveIssuers})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
+	ended := make(chan error, 2)
 	go func() { ended <- m.Run(ctx, empty{service}) }()
+	go func() { ended <- place.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		if err := errors.Join(<-ended, <-ended); err != nil && !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

@@ -52,7 +52,7 @@ func (p *Place) Make(ctx context.Context, name string) (rotation.Root, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making root %s in vault: %w", name, err)
 	}
-	return &root{place: p, name: name, chain: chain}, nil
+	return p.root(name, chain), nil
 }
 
 // generate makes the root, unless another replica is faster.

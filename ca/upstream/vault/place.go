@@ -57,9 +57,22 @@ func New(cfg Config) (*Place, error) {
 	return p, nil
 }
 
-// Run keeps the daily token alive until the context ends, and returns nil then.
-// The rotation's credentials are used when there is a root to make, and not before.
-func (p *Place) Run(ctx context.Context) error { return p.daily.run(ctx) }
+// Run keeps the daily token alive until the context ends, and returns nil then. Where
+// Vault signs leaves it also asks, while the last answer was a bad one, whether that is
+// over. The rotation's credentials are used when there is a root to make, and not before.
+func (p *Place) Run(ctx context.Context) error {
+	if p.cfg.Role == "" {
+		return p.daily.run(ctx)
+	}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		p.watch(ctx)
+	}()
+	err := p.daily.run(ctx)
+	<-watched
+	return err
+}
 
 // First implements [rotation.First]: the root that Vault's configured issuer leads
 // to. It is recorded in the ledger unless it is there already. An error wraps
@@ -78,7 +91,16 @@ func (p *Place) First(ctx context.Context) (string, rotation.Root, error) {
 	if err := p.record(ctx, chain[len(chain)-1]); err != nil {
 		return "", nil, err
 	}
-	return p.cfg.Issuer, &root{place: p, name: p.cfg.Issuer, chain: chain}, nil
+	return p.cfg.Issuer, p.root(p.cfg.Issuer, chain), nil
+}
+
+// root is one of Vault's issuers, which certifies issuers or signs leaves.
+func (p *Place) root(name string, chain []*x509.Certificate) rotation.Root {
+	r := &root{place: p, name: name, chain: chain}
+	if p.cfg.Role != "" {
+		return leafRoot{r}
+	}
+	return r
 }
 
 // record puts the first root into the ledger.
@@ -113,7 +135,7 @@ func (p *Place) Open(_ context.Context, name string, chain []*x509.Certificate) 
 	if err := checkScope(chain, p.cfg.TrustDomain); err != nil {
 		return nil, fmt.Errorf("opening root %s of vault: %w", name, err)
 	}
-	return &root{place: p, name: name, chain: chain}, nil
+	return p.root(name, chain), nil
 }
 
 // Healthy implements [rotation.Place]: what the root's last signature failed with, or

@@ -29,7 +29,7 @@ type set struct {
 }
 
 // newSet has variables (NAME=VALUE) for setup.sh.
-func newSet(t *testing.T, variables ...string) *set {
+func newSet(t testing.TB, variables ...string) *set {
 	t.Helper()
 	v := vaultd.Start(t)
 	v.Setup(t, variables...)
@@ -44,7 +44,7 @@ func newSet(t *testing.T, variables ...string) *set {
 	return s
 }
 
-func (s *set) place(t *testing.T) *Place {
+func (s *set) place(t testing.TB) *Place {
 	t.Helper()
 	p, err := New(s.cfg)
 	if err != nil {
@@ -69,13 +69,21 @@ type upstream struct{ rotation.Root }
 func (u upstream) Bundle(context.Context) (ca.Bundle, error) { return ca.NewBundle(u.Signing()) }
 func (u upstream) Signing() *x509.Certificate                { return u.Chain()[len(u.Chain())-1] }
 
-func (s *set) service(t *testing.T, r rotation.Root) *ca.Service {
+// remoteOf is the root, where it signs leaves itself.
+func remoteOf(r rotation.Root) func() ca.Remote {
+	return func() ca.Remote {
+		remote, _ := r.(ca.Remote)
+		return remote
+	}
+}
+
+func (s *set) service(t testing.TB, r rotation.Root) *ca.Service {
 	t.Helper()
 	profile, err := ca.NewProfile(ca.ProfileConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: upstream{r}, Ledger: s.ledger})
+	service, err := ca.New(t.Context(), ca.Config{TrustDomain: catest.TrustDomain, Profile: profile, Upstream: upstream{r}, Ledger: s.cfg.Ledger, Remote: remoteOf(r)})
 	if err != nil {
 		t.Fatal(err)
 	}
