@@ -51,8 +51,7 @@ func (m *Manager) Run(ctx context.Context, mesh Mesh) error {
 		m.mu.Lock()
 		moved := m.moved
 		m.mu.Unlock()
-		changed, instances := w.round(ctx)
-		pause := max(rest, min(time.Duration(instances)*restOne, often), 4*time.Since(began))
+		changed, pause := w.round(ctx)
 		sleep(ctx, pause, moved, nil)
 		if left := often - time.Since(began); m.busy() {
 			sleep(ctx, left, moved, changed)
@@ -86,25 +85,27 @@ func (m *Manager) busy() bool {
 }
 
 // round does what the state asks for now. It answers when the population changes, and
-// how many there are.
-func (w *worker) round(ctx context.Context) (changed <-chan struct{}, instances int) {
+// how long its look at that is to rest.
+func (w *worker) round(ctx context.Context) (changed <-chan struct{}, pause time.Duration) {
 	s, err := w.m.catchUp(ctx)
 	if s == nil || err != nil && s.running() == nil {
 		w.m.report(ctx, s, err)
-		return nil, 0
+		return nil, rest
 	}
 	if s.revision != w.revision {
 		w.acts, w.writes, w.revision = patience{}, patience{}, s.revision
 	}
 	if s.running() == nil {
 		w.m.report(ctx, s, w.writes.attempt(func() error { return w.m.schedule(ctx, s, time.Now()) }))
-		return nil, 0
+		return nil, rest
 	}
 	done := false
 	if err == nil {
 		done, err = w.own(ctx, s)
 	}
+	began := time.Now()
 	l, changed, lookErr := w.look(ctx, s)
+	pause = max(rest, 4*time.Since(began))
 	able, ableErr := w.m.able(ctx, s)
 	err = errors.Join(err, lookErr, ableErr)
 	if records := s.decide(l, time.Now(), done, able); len(records) > 0 {
@@ -112,9 +113,9 @@ func (w *worker) round(ctx context.Context) (changed <-chan struct{}, instances 
 	}
 	w.m.report(ctx, s, err)
 	if l != nil {
-		instances = len(l.instances)
+		pause = max(pause, min(time.Duration(len(l.instances))*restOne, often))
 	}
-	return changed, instances
+	return changed, pause
 }
 
 // own does what the step itself has to do, and says whether that is done and was told
