@@ -9,5 +9,6 @@
 // trusted ([Roots]), each again whenever it changes; it is asked for another SVID, and
 // for pages of its Envoy's admin port. Each stream has
 // goroutines of its own, so that an agent that does not read delays no other. The
-// [Registry] knows which agent is connected for which pod.
+// [Registry] knows which agent is connected for which pod; once a later stream of a pod
+// has reported, an earlier one is not heard any more.
 package agents
