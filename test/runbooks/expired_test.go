@@ -11,7 +11,7 @@ import (
 )
 
 // shortLife is that of a root which expires under a running mesh.
-const shortLife = 20 * time.Second
+const shortLife = 25 * time.Second
 
 // expired is a mesh whose root has expired.
 func expired(t *testing.T) *lab.Lab {
@@ -40,6 +40,7 @@ func expiredPlay(l *lab.Lab) play {
 }
 
 func TestRootExpired(t *testing.T) {
+	t.Parallel() // for most of the time it waits
 	l := expired(t)
 	expiredPlay(l).follow(t, l)
 	lives(t, l, "builtin")
@@ -47,6 +48,7 @@ func TestRootExpired(t *testing.T) {
 
 // The root expired while ensignd was down, or it was stopped since.
 func TestRootExpiredAndEnsigndStopped(t *testing.T) {
+	t.Parallel()
 	l := expired(t)
 	stop(t, l)
 	p := expiredPlay(l)

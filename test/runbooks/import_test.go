@@ -18,10 +18,7 @@ func TestImportIstioCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := play{book: "import-istio-ca", variables: []string{"CACERTS=" + cacerts(t, between, root)}}
-	p.before = map[string]func(*lab.Shell){"ensign proxy status --check": func(*lab.Shell) {
-		if len(l.Pods()) > 0 {
-			return
-		}
+	p.before = map[string]func(*lab.Shell){"for try in $(seq 60); do ensign proxy": func(*lab.Shell) {
 		populate(t, l)
 		cert, err := l.Pod("reader").StealKey(t.Context())
 		if err != nil {

@@ -15,6 +15,7 @@ import (
 const day = 10 * time.Second
 
 func TestMeshOff25h(t *testing.T) {
+	t.Parallel() // for most of the time it waits
 	l := mesh(t, lab.Config{Daemon: []string{"--svid-ttl", day.String()}})
 	specs := pods()
 	for i := range specs {
