@@ -27,29 +27,44 @@ var rotationLab struct {
 // pod that no request passes through.
 func rotationMesh(t *testing.T) *lab.Lab {
 	t.Helper()
-	need.Root(t)
-	cfg := lab.Config{
-		Bin:       need.Programs(t, "ensignd", "ensign-agent", "ensign", "bookshop"),
-		Envoy:     need.Envoy(t),
-		Manifests: filepath.Join(need.Tree(t), "examples", "bookshop", "manifests"),
-		Vault:     lab.VaultConfig{Binary: need.Vault(t), Deploy: filepath.Join(need.Tree(t), "deploy", "vault")},
-		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
-	}
-	rotationLab.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-		defer cancel()
-		if rotationLab.lab, rotationLab.err = lab.Open(ctx, cfg); rotationLab.err != nil {
-			return
-		}
-		if rotationLab.err = rotationLab.lab.Apply("test-extras.yaml", extras); rotationLab.err != nil {
-			return
-		}
-		rotationLab.err = rotationLab.lab.AddPods(ctx, append(lab.Bookshop(), bystander("aside"))...)
-	})
+	cfg := besideVault(t, "")
+	rotationLab.once.Do(func() { rotationLab.lab, rotationLab.err = openRotating(cfg) })
 	if rotationLab.err != nil {
 		t.Fatal(rotationLab.err)
 	}
-	l := rotationLab.lab
+	showWhenFailed(t, rotationLab.lab)
+	return rotationLab.lab
+}
+
+// besideVault is a lab with a Vault, which signs each leaf by a role if one is named.
+func besideVault(t *testing.T, role string) lab.Config {
+	t.Helper()
+	need.Root(t)
+	return lab.Config{
+		Bin:       need.Programs(t, "ensignd", "ensign-agent", "ensign", "bookshop"),
+		Envoy:     need.Envoy(t),
+		Manifests: filepath.Join(need.Tree(t), "examples", "bookshop", "manifests"),
+		Vault:     lab.VaultConfig{Binary: need.Vault(t), Deploy: filepath.Join(need.Tree(t), "deploy", "vault"), Role: role},
+		Log:       slog.New(slog.NewTextHandler(os.Stderr, nil)),
+	}
+}
+
+// openRotating brings up the bookshop. The lab is also answered with an error, to be closed.
+func openRotating(cfg lab.Config) (*lab.Lab, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	l, err := lab.Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.Apply("test-extras.yaml", extras); err != nil {
+		return l, err
+	}
+	return l, l.AddPods(ctx, append(lab.Bookshop(), bystander("aside"))...)
+}
+
+func showWhenFailed(t *testing.T, l *lab.Lab) {
+	t.Helper()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("ca status:\n%s", l.Ensign(context.Background(), "ca", "status").Output)
@@ -57,7 +72,6 @@ func rotationMesh(t *testing.T) *lab.Lab {
 			t.Logf("ensignd's log ends:\n%s", l.Control.Process().Tail())
 		}
 	})
-	return l
 }
 
 // bystander is a pod that no request passes through.

@@ -23,6 +23,9 @@ type VaultConfig struct {
 	// Deploy is the folder deploy/vault of this tree, whose setup.sh makes the PKI
 	// engine, a first root and the policies.
 	Deploy string
+	// Role has the mesh begin in Vault, and Vault sign each leaf by that role. Empty: the
+	// mesh begins with a built-in root, and Vault signs issuers.
+	Role string
 	// Bare: nothing is prepared in it, and ensignd is not told of it.
 	Bare bool
 }
@@ -44,9 +47,9 @@ type Vault struct {
 	// API asks it as root.
 	API *api.Client
 
-	binary, dir, unseal string
-	mu                  sync.Mutex
-	process             *netns.Process
+	binary, dir, role, unseal string
+	mu                        sync.Mutex
+	process                   *netns.Process
 }
 
 // startVault makes, runs, initialises and prepares a Vault.
@@ -61,7 +64,7 @@ func (l *Lab) startVault(ctx context.Context, cfg VaultConfig) (*Vault, error) {
 	}
 	v := &Vault{
 		Net: space, Address: "https://" + space.IP.String() + ":8200", CAFile: filepath.Join(dir, "tls.pem"),
-		Daily: filepath.Join(dir, "daily-token"), Rotation: filepath.Join(dir, "rotation-token"), binary: cfg.Binary, dir: dir,
+		Daily: filepath.Join(dir, "daily-token"), Rotation: filepath.Join(dir, "rotation-token"), binary: cfg.Binary, dir: dir, role: cfg.Role,
 	}
 	if err := errors.Join(v.configure(), v.link()); err != nil {
 		return nil, err
@@ -147,12 +150,16 @@ func (v *Vault) prepare(ctx context.Context, deploy string) error {
 	}
 	argv := v.Net.Command(0, script)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Env = append(os.Environ(), "PATH="+v.Bin()+":"+os.Getenv("PATH"), "HOME="+v.dir, "MOUNT="+vaultMount, "ISSUER="+vaultRoot,
+	cmd.Env = append(os.Environ(), "PATH="+v.Bin()+":"+os.Getenv("PATH"), "HOME="+v.dir, "MOUNT="+vaultMount, "ISSUER="+vaultRoot, "ROLE="+v.role,
 		"VAULT_ADDR="+v.Address, "VAULT_TOKEN="+v.API.Token(), "VAULT_CACERT="+v.CAFile)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("preparing vault: %w: %s", err, out)
 	}
-	for policy, file := range map[string]string{"daily": v.Daily, "rotation": v.Rotation} {
+	daily := "daily"
+	if v.role != "" {
+		daily = "leaves"
+	}
+	for policy, file := range map[string]string{daily: v.Daily, "rotation": v.Rotation} {
 		made, err := v.API.Auth().Token().CreateWithContext(ctx, &api.TokenCreateRequest{
 			Policies: []string{vaultMount + "-" + policy}, TTL: "24h", NoDefaultPolicy: true, NoParent: true,
 		})
@@ -168,8 +175,12 @@ func (v *Vault) prepare(ctx context.Context, deploy string) error {
 
 // flags are what ensignd must be told of it.
 func (v *Vault) flags() []string {
-	return []string{"--vault-addr", v.Address, "--vault-ca", v.CAFile, "--vault-mount", vaultMount, "--vault-issuer", vaultRoot,
+	flags := []string{"--vault-addr", v.Address, "--vault-ca", v.CAFile, "--vault-mount", vaultMount, "--vault-issuer", vaultRoot,
 		"--vault-auth", "token:" + v.Daily, "--vault-rotation-auth", "token:" + v.Rotation}
+	if v.role != "" {
+		flags = append(flags, "--root", "vault", "--vault-sign", "leaves", "--vault-role", v.role)
+	}
+	return flags
 }
 
 // Start runs it again after it was killed, and unseals it.
