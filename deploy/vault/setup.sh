@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Prepares a Vault for one mesh, with the vault command and an administrator's
 # VAULT_ADDR and VAULT_TOKEN (VAULT_CACERT, VAULT_NAMESPACE): a PKI engine of its
-# own, a root in it, the two policies, and with ROLE the roles and the policy for leaves. What is there already stays as it is,
-# but for the policies, which are written anew. See README.md beside this file.
+# own, a root in it, the two policies, and with ROLE the roles and the policy for
+# leaves. What is there already stays as it is, but for roles and policies, which are
+# written anew. See README.md beside this file.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 trust_domain=${TRUST_DOMAIN:-cluster.local}

@@ -42,6 +42,7 @@ func cacerts(t *testing.T) (dir string) {
 		}
 		if by == nil {
 			by, signer = template, key
+			template.NotAfter = template.NotAfter.AddDate(1, 0, 0)
 		} else {
 			template.MaxPathLen, template.MaxPathLenZero = 0, true
 		}
