@@ -2,6 +2,7 @@ package runbooks
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -193,13 +194,27 @@ func lives(t *testing.T, l *lab.Lab, place string) lab.Authority {
 	if a.Issuer.Root != now.Fingerprint || a.Issuer.Problem != "" {
 		t.Errorf("the issuer leads to %.12s, and not to %.12s; %s", a.Issuer.Root, now.Fingerprint, a.Issuer.Problem)
 	}
+	bundle, err := os.ReadFile(filepath.Join(l.Control.Data, "bundle.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}
+	options.Roots.AppendCertsFromPEM(bundle)
 	for _, p := range l.Sidecars() {
 		cert, err := p.StealKey(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if last := cert.Leaf.Issuer.String(); last == "" || len(cert.Certificate) < 2 {
-			t.Errorf("%s shows a chain of %d", p.Name, len(cert.Certificate))
+		options.Intermediates = x509.NewCertPool()
+		for _, der := range cert.Certificate[1:] {
+			issuer, err := x509.ParseCertificate(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			options.Intermediates.AddCert(issuer)
+		}
+		if _, err := cert.Leaf.Verify(options); err != nil {
+			t.Errorf("the Envoy of %s lives on another root than that of bundle.pem: %v", p.Name, err)
 		}
 	}
 	for _, args := range [][]string{{"audit", "verify"}, {"proxy", "status", "--check"}} {
