@@ -19,7 +19,7 @@ const envoys = 20
 // thief's connections in use (HTTP/1.1, HTTP/2, TCP, new ones), and until the
 // command says that everybody obeys, with 20 real Envoys. Use -benchtime 20x.
 func BenchmarkRevoke(b *testing.B) {
-	l := envoyFleet(b)
+	l := envoyFleet(b, lab.VaultConfig{})
 	var last, returned []time.Duration
 	for n := 0; b.Loop(); n++ {
 		victim := l.Pod(fmt.Sprintf("victim-%d", n%(envoys-2)))
@@ -52,10 +52,10 @@ func BenchmarkRevoke(b *testing.B) {
 }
 
 // envoyFleet is a mesh of 20 sidecars and a machine outside.
-func envoyFleet(b *testing.B) *lab.Lab {
+func envoyFleet(b *testing.B, vault lab.VaultConfig) *lab.Lab {
 	b.Helper()
 	need.Root(b)
-	l, err := lab.Open(b.Context(), lab.Config{Bin: need.Programs(b, "ensignd", "ensign-agent", "ensign", "bookshop"), Envoy: need.Envoy(b)})
+	l, err := lab.Open(b.Context(), lab.Config{Bin: need.Programs(b, "ensignd", "ensign-agent", "ensign", "bookshop"), Envoy: need.Envoy(b), Vault: vault})
 	if err != nil {
 		b.Fatal(err)
 	}
