@@ -98,7 +98,9 @@ func (e *ensignd) start(t testing.TB) {
 	})
 	select {
 	case s := <-said:
-		e.address = s.Listen
+		if e.address != s.Listen { // who is connected reads it
+			e.address = s.Listen
+		}
 		e.untilReady(t, s.Metrics, reading)
 	case <-reading:
 		t.Fatalf("ensignd ended:\n%s", e.log)
