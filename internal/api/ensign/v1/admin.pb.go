@@ -77,7 +77,7 @@ func (GetProxyConfigRequest_Source) EnumDescriptor() ([]byte, []int) {
 type Laggards_Policy int32
 
 const (
-	// WAIT.
+	// WAIT, or with compromised SKIP_OFFLINE after a minute.
 	Laggards_POLICY_UNSPECIFIED Laggards_Policy = 0
 	// Until they follow or their SVID ends.
 	Laggards_WAIT Laggards_Policy = 1
