@@ -166,6 +166,9 @@ func (s *session) decide(w *watch, name string, now time.Time) (step, *resource)
 		return done, nil
 	case want == nil:
 		return s.decideGone(w, name, forced, now), nil
+	}
+	delete(w.leaving, name)
+	switch {
 	case w.refused[name].Version == want.version:
 		return done, nil
 	case had.sent != nil && had.sent.version == want.version && !forced, want.hollow():
@@ -201,6 +204,8 @@ func (s *session) decideGone(w *watch, name string, forced bool, now time.Time) 
 		return done // the client lets go of it together with the cluster
 	case !s.mayRemove(w, now):
 		return wait
+	case !w.lingered(name, now):
+		return done
 	case s.sotw && !w.kind.byState():
 		s.letGo(w, name) // this protocol can't say it
 		return done

@@ -127,14 +127,17 @@ func (s *session) blame(w *watch, r *resource, reason string, now time.Time) {
 	}
 }
 
-// overdue stops waiting for responses that the client is silent about. It
-// answers when the next one will be, or the zero time.
+// overdue stops waiting for responses that the client is silent about, and for
+// what lingers. It answers when the next of either will be, or the zero time.
 func (s *session) overdue(now time.Time) time.Time {
 	var next time.Time
 	if now.Before(s.settled()) {
 		next = s.settled()
 	}
 	for _, w := range s.watches {
+		if due := w.leave(now); !due.IsZero() && (next.IsZero() || due.Before(next)) {
+			next = due
+		}
 		for _, f := range w.flights {
 			due := f.at.Add(s.server.config.AckTimeout)
 			switch {

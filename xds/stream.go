@@ -118,18 +118,17 @@ func (t *stream) advance(stall, silence *time.Timer) {
 	s, now := t.session, time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	due := s.overdue(now)
+	s.overdue(now)
 	if !t.sending {
 		if r, k := s.next(now); r != nil {
 			s.server.count(r, k)
 			t.out <- r
 			t.sending = true
 			stall.Reset(s.server.config.SendTimeout)
-			due = s.overdue(now)
 		}
 	}
 	silence.Stop()
-	if !due.IsZero() {
+	if due := s.overdue(now); !due.IsZero() {
 		silence.Reset(due.Sub(now))
 	}
 }

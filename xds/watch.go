@@ -23,6 +23,9 @@ type watch struct {
 	// the same version.
 	dirty, force map[string]struct{}
 	refused      map[string]Rejection
+	// leaving are names that the mesh has no more, and until when the client keeps
+	// them; see lingers.
+	leaving map[string]time.Time
 
 	flights []*flight
 	nonce   string // of the newest response
@@ -57,6 +60,7 @@ func newWatch(k kind) *watch {
 	return &watch{
 		kind: k, names: map[string]struct{}{}, have: map[string]entry{},
 		dirty: map[string]struct{}{}, force: map[string]struct{}{}, refused: map[string]Rejection{},
+		leaving: map[string]time.Time{},
 	}
 }
 
@@ -88,6 +92,7 @@ func (w *watch) forget(name string) {
 	w.settle(name)
 	delete(w.have, name)
 	delete(w.refused, name)
+	delete(w.leaving, name)
 }
 
 // busy says whether an answer is awaited that others wait for too.

@@ -83,9 +83,10 @@ func (p *Pod) Stats(ctx context.Context) (Stats, error) {
 	return stats, lines.Err()
 }
 
-// leftOut are parts of a counter that Envoy counts again under its whole, and
-// the clusters of the agent's sockets, which carry no traffic of the mesh.
-var leftOut = []string{".external.", ".internal.", ".canary.", "cluster.xds-grpc.", "cluster.sds-grpc.", "cluster.als-grpc."}
+// leftOut are parts of a counter that Envoy counts again under its whole (HTTP by
+// listener, too), and what carries no traffic of the mesh: the clusters of the
+// agent's sockets, and Envoy's own pages.
+var leftOut = []string{"http.admin.", ".http.", ".external.", ".internal.", ".canary.", "cluster.xds-grpc.", "cluster.sds-grpc.", "cluster.als-grpc."}
 
 // Sum adds all stats of the mesh's traffic whose name ends in .suffix, each
 // event once.

@@ -2,6 +2,7 @@ package build
 
 import (
 	"math"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -82,7 +83,13 @@ func servedPorts(in *mesh.Inbound) []mesh.InboundPort {
 // servable: the listener's own port leads nowhere.
 func servable(port uint32) bool { return port > 0 && port <= math.MaxUint16 && port != inboundPort }
 
-func inboundClusterName(port uint32) string { return "inbound|" + routeName(port) + "||" }
+const inboundClusterPrefix = "inbound|"
+
+func inboundClusterName(port uint32) string { return inboundClusterPrefix + routeName(port) + "||" }
+
+// LeadsInside says whether a cluster of this name leads from the inbound listener
+// to a port of the application.
+func LeadsInside(cluster string) bool { return strings.HasPrefix(cluster, inboundClusterPrefix) }
 
 // inboundCluster leads to the application: to the address that the client asked
 // for, so that an application need not listen on all of them.
