@@ -17,8 +17,8 @@
 // A session is one client's stream. One goroutine owns it: it compares what the
 // client has with what it should have, and sends the difference in
 // make-before-break order (clusters and their endpoints, filters, listeners,
-// routes, virtual hosts; removals last). It waits for the client's answer before
-// it sends more of the same type. Endpoints that run as a new identity wait until
+// routes, virtual hosts; removals last, see lingers). It waits for the client's
+// answer before it sends more of the same type. Endpoints that run as a new identity wait until
 // the client has accepted the cluster that knows the identity.
 //
 // Who a client is comes from the proof that came with its stream
