@@ -13,6 +13,9 @@ type Acknowledged struct {
 	// Bundle is the BundleHash of the roots that every stream has taken, with no other
 	// ones on their way; "" until the first ACK, and while that is not so.
 	Bundle string
+	// TrustSequence is that of the [Trust] whose roots Bundle is; 0 while there is no
+	// Bundle, or it came by no Trust.
+	TrustSequence uint64
 	// At is when the last change of the above was acknowledged; zero before.
 	At time.Time
 	// Error is the last refusal, with the secret's name; "" if there was none

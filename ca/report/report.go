@@ -24,6 +24,9 @@ type Report struct {
 	AckedFingerprint string    `json:"acked_fingerprint"`
 	AckedBundle      string    `json:"acked_bundle"`
 	AckedAt          time.Time `json:"acked_at"`
+	// TrustSequence is that of the roots that AckedBundle is, as the control plane told
+	// them; 0 before it told any, and of an agent that does not say.
+	TrustSequence uint64 `json:"trust_sequence,omitempty"`
 	// ServedFingerprints are the leaves that Envoy's own /certs shows: SHA-256 of
 	// those that the agent knows, "serial:HEX" of any other.
 	ServedFingerprints []string `json:"served_fingerprints"`

@@ -36,7 +36,9 @@ type Report struct {
 	// What Envoy has acknowledged: the SVID's serial, and the hash of the bundle.
 	AckedSerial string
 	AckedBundle string
-	ReceivedAt  time.Time
+	// TrustSequence is that of the [Trust] whose Bundle it acknowledged; 0: of none.
+	TrustSequence uint64
+	ReceivedAt    time.Time
 	// Skew is how far the agent's clock is ahead of ours; negative: behind.
 	Skew time.Duration
 	// Problem is why it could not follow, as it says itself; "" if it could.

@@ -24,6 +24,7 @@ func (r *reporter) compose(acknowledged sds.Acknowledged, problems sds.Problems,
 		Sequence: r.sequence, NodeId: r.nodeID, SecretError: acknowledged.Error, Obedience: obedience, Ledger: ledger,
 		EnvoyVersion: r.seen.version, ServedFingerprints: r.seen.served, Clock: timestamppb.Now(),
 		RenewalError: problems.Renewal, TrustError: problems.Trust,
+		TrustSequence: acknowledged.TrustSequence,
 	}
 	if acknowledged.Serial != "" || acknowledged.Bundle != "" {
 		report.Acknowledged = &ensignv1.SecretState{

@@ -24,6 +24,7 @@ func reportOf(r *ensignv1.Report, caller identity.Caller, pod Pod) report.Report
 		SecretError:        r.SecretError,
 		RenewalError:       r.RenewalError,
 		TrustError:         r.TrustError,
+		TrustSequence:      r.TrustSequence,
 		ReceivedAt:         time.Now(),
 		Obedience:          obedienceOf(r.Obedience),
 	}

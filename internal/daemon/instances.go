@@ -159,7 +159,7 @@ func (s *scene) instance(b bearer) *rotation.Instance {
 	}
 	if r, said := s.reports[b.pod]; said && r.PodUID == b.uid && r.SPIFFEID == b.id {
 		one.Report = &rotation.Report{
-			AckedSerial: r.AckedSerial, AckedBundle: r.AckedBundle, ReceivedAt: r.ReceivedAt,
+			AckedSerial: r.AckedSerial, AckedBundle: r.AckedBundle, TrustSequence: r.TrustSequence, ReceivedAt: r.ReceivedAt,
 			Skew: r.AgentClock.Sub(r.ReceivedAt), Problem: cmp.Or(r.TrustError, r.RenewalError, r.SecretError),
 		}
 	}

@@ -400,7 +400,10 @@ type Report struct {
 	// Why the last attempt to get an SVID failed. Empty: it did not.
 	RenewalError string `protobuf:"bytes,10,opt,name=renewal_error,json=renewalError,proto3" json:"renewal_error,omitempty"`
 	// Why the newest Trust was not taken over. Empty: it was.
-	TrustError    string `protobuf:"bytes,11,opt,name=trust_error,json=trustError,proto3" json:"trust_error,omitempty"`
+	TrustError string `protobuf:"bytes,11,opt,name=trust_error,json=trustError,proto3" json:"trust_error,omitempty"`
+	// Sequence of the Trust whose roots the acknowledged bundle is: taken over, and by
+	// every stream of Envoy acknowledged, with no other on its way. 0: none yet.
+	TrustSequence uint64 `protobuf:"varint,12,opt,name=trust_sequence,json=trustSequence,proto3" json:"trust_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +513,13 @@ func (x *Report) GetTrustError() string {
 		return x.TrustError
 	}
 	return ""
+}
+
+func (x *Report) GetTrustSequence() uint64 {
+	if x != nil {
+		return x.TrustSequence
+	}
+	return 0
 }
 
 // Trust is the whole of what is to be trusted now, and where to live; a later one
@@ -1511,7 +1521,7 @@ const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\acut_off\x18\x03 \x01(\v2\x11.ensign.v1.CutOffH\x00R\x06cutOff\x12(\n" +
 	"\x05trust\x18\x04 \x01(\v2\x10.ensign.v1.TrustH\x00R\x05trust\x12(\n" +
 	"\x05renew\x18\x05 \x01(\v2\x10.ensign.v1.RenewH\x00R\x05renewB\t\n" +
-	"\amessage\"\xcd\x03\n" +
+	"\amessage\"\xf4\x03\n" +
 	"\x06Report\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12:\n" +
@@ -1525,7 +1535,8 @@ const file_ensign_v1_agent_proto_rawDesc = "" +
 	"\rrenewal_error\x18\n" +
 	" \x01(\tR\frenewalError\x12\x1f\n" +
 	"\vtrust_error\x18\v \x01(\tR\n" +
-	"trustError\"\x8b\x01\n" +
+	"trustError\x12%\n" +
+	"\x0etrust_sequence\x18\f \x01(\x04R\rtrustSequence\"\x8b\x01\n" +
 	"\x05Trust\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x14\n" +
 	"\x05roots\x18\x02 \x03(\fR\x05roots\x12\x12\n" +
