@@ -31,7 +31,9 @@ func newAuthority(t *testing.T, name string, life time.Duration, above *authorit
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name, Organization: []string{"Istio"}},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(life),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		IsCA: true, BasicConstraintsValid: true,
+		// Those of Istio's makefile: none of its CAs may sign a CRL.
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageContentCommitment | x509.KeyUsageKeyEncipherment | x509.KeyUsageCertSign,
 	}
 	a := &authority{key: key}
 	parent := template

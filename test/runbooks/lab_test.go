@@ -146,9 +146,20 @@ func eventually(t *testing.T, check func() error) {
 // unnoticed runs requests while act runs; none may fail.
 func unnoticed(t *testing.T, l *lab.Lab, act func()) {
 	t.Helper()
+	end := traffic(t, l)
+	act()
+	end()
+}
+
+// traffic runs requests until its end is called; none may have failed then.
+func traffic(t *testing.T, l *lab.Lab) (end func()) {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
 	reports := make(chan load.Report, 1)
+	before, err := l.Zero(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	go func() {
 		r, err := l.Pod("reader").Load(ctx, load.Plan{URL: books, Fresh: true, Workers: 4, Rate: 50, For: 10 * time.Minute})
 		if err != nil {
@@ -156,25 +167,23 @@ func unnoticed(t *testing.T, l *lab.Lab, act func()) {
 		}
 		reports <- r
 	}()
-	before, err := l.Zero(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	act()
-	stop()
-	if r := <-reports; r.Failed > 0 || r.Sent < 50 {
-		t.Errorf("%d of %d requests failed: %s", r.Failed, r.Sent, r)
-	}
-	after, err := l.Zero(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	delta := after.Since(before)
-	if faults := delta.Faults(); len(faults) > 0 {
-		t.Errorf("faults behind the client's back: %s", strings.Join(faults, "; "))
-	}
-	if n := delta["catalog"]["ssl.handshake"]; n < 50 {
-		t.Errorf("%d handshakes with the catalog: this test does not test what it says", n)
+	return func() {
+		t.Helper()
+		stop()
+		if r := <-reports; r.Failed > 0 || r.Sent < 50 {
+			t.Errorf("%d of %d requests failed: %s", r.Failed, r.Sent, r)
+		}
+		after, err := l.Zero(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		delta := after.Since(before)
+		if faults := delta.Faults(); len(faults) > 0 {
+			t.Errorf("faults behind the client's back: %s", strings.Join(faults, "; "))
+		}
+		if n := delta["catalog"]["ssl.handshake"]; n < 50 {
+			t.Errorf("%d handshakes with the catalog: this test does not test what it says", n)
+		}
 	}
 }
 
