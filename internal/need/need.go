@@ -7,6 +7,7 @@ package need
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"testing"
 )
 
@@ -26,14 +27,7 @@ func Envoy(t testing.TB) string {
 
 // EnvoyPath is the same outside of tests; "" when there is none.
 func EnvoyPath() string {
-	if path := os.Getenv("ENSIGN_ENVOY"); path != "" {
-		return path
-	}
-	if path := cached("envoy-"+EnvoyVersion, "envoy"); path != "" {
-		return path
-	}
-	path, _ := exec.LookPath("envoy")
-	return path
+	return found("ENSIGN_ENVOY", "envoy-"+EnvoyVersion, "envoy")
 }
 
 // Root skips unless the test may make network namespaces and packet rules.
@@ -49,6 +43,22 @@ func Root(t testing.TB) {
 			return
 		}
 	}
+}
+
+// found is a program that a variable names, else that of the cache's folder, which the
+// makefile fills, else that of PATH; "" if there is none.
+func found(variable, folder, name string) string {
+	if path := os.Getenv(variable); path != "" {
+		return path
+	}
+	if dir, err := os.UserCacheDir(); err == nil {
+		path := filepath.Join(dir, "ensign", folder, name)
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
+			return path
+		}
+	}
+	path, _ := exec.LookPath(name)
+	return path
 }
 
 func skip(t testing.TB, why string) {

@@ -37,3 +37,13 @@ func SoftHSM(t testing.TB) string {
 	skip(t, "no SoftHSM: run `deploy/tools/packages.sh softhsm2-util`")
 	return ""
 }
+
+// CCompiler is a compiler for what a test loads as a shared library.
+func CCompiler(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("cc")
+	if err != nil {
+		skip(t, "no C compiler: install Debian's package gcc, or put cc into PATH")
+	}
+	return path
+}

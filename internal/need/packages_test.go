@@ -9,7 +9,7 @@ import (
 func TestMissingPackagesSkipOutsideOfCI(t *testing.T) {
 	t.Setenv("CI", "")
 	t.Setenv("PATH", t.TempDir())
-	for name, find := range map[string]func(testing.TB) string{"promtool": need.Promtool, "SoftHSM": need.SoftHSM} {
+	for name, find := range map[string]func(testing.TB) string{"promtool": need.Promtool, "SoftHSM": need.SoftHSM, "cc": need.CCompiler} {
 		skipped := false
 		t.Run(name, func(t *testing.T) {
 			defer func() { skipped = t.Skipped() }()

@@ -16,7 +16,9 @@
 //
 // Reading a key asks nobody: the place is opened when the key first signs, and again
 // after it failed. So ensignd starts while a module is away, and what it then lacks is
-// the next issuer only.
+// the next issuer only. Every call into a place ends within [Config].Timeout: one that
+// does not is left behind, and until the place has answered nobody else asks it, but hears
+// [ErrHangs] at once. [Store.Run] looks now and then, so that a key's Healthy knows.
 //
 // PKCS#11 is tested with SoftHSM. It needs cgo: a static build says so. The clouds
 // (awskms:, azurekms:, cloudkms:) were NOT verified against a real cloud; a program

@@ -13,6 +13,8 @@ var (
 	ErrNotBuilt = errors.New("this ensignd is built without it")
 	// ErrUnavailable: the place does not answer as it should.
 	ErrUnavailable = errors.New("the place of the root's key is not usable")
+	// ErrHangs: the place has not answered in time, and is asked nothing before it does.
+	ErrHangs = errors.New("it hangs")
 	// ErrOtherKey: the place has another key than the one that was made there.
 	ErrOtherKey = errors.New("another key is in the place of the root's key")
 	// ErrDamaged: a reference does not say what it should.

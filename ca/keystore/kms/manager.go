@@ -26,46 +26,8 @@ func built(p Place) error {
 	return fmt.Errorf("%s: %w", p.scheme, ErrNotBuilt)
 }
 
-// open opens a place, or finds it open. It is called with mu held.
-func (s *Store) open(p Place) (apiv1.KeyManager, error) {
-	if m, ok := s.opened[p.text]; ok {
-		return m, nil
-	}
-	if err := built(p); err != nil {
-		return nil, err
-	}
-	offered, err := s.pin(p)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	connect, _ := apiv1.LoadKeyManagerNewFunc(p.scheme)
-	m, err := connect(s.ctx, apiv1.Options{Type: p.scheme, URI: p.text})
-	if err != nil {
-		if strings.Contains(err.Error(), "CKR_PIN_") {
-			s.wrong[p.text] = offered
-		}
-		return nil, fmt.Errorf("%w: opening %s: %w", ErrUnavailable, p, err)
-	}
-	s.opened[p.text] = m
-	return m, nil
-}
-
-// leave closes a place that failed, so that it is opened anew.
-func (s *Store) leave(p Place) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drop(p)
-}
-
-// drop is leave with mu held.
-func (s *Store) drop(p Place) {
-	if m, ok := s.opened[p.text]; ok {
-		delete(s.opened, p.text)
-		if err := m.Close(); err != nil {
-			s.cfg.Logger.WarnContext(s.ctx, "place of the root's key not closed", "place", p.text, "error", err)
-		}
-	}
-}
+// refusesPIN says whether a place took a PIN for a wrong one.
+func refusesPIN(err error) bool { return strings.Contains(err.Error(), "CKR_PIN_") }
 
 // maxPIN is the longest PIN in bytes.
 const maxPIN = 256
@@ -76,8 +38,8 @@ type pin [sha256.Size]byte
 // pin looks at the file that holds a place's PIN, before the library does: that would
 // offer an empty one where it cannot read. A PIN that was refused is not offered again,
 // for a few wrong ones lock a token.
-func (s *Store) pin(p Place) (pin, error) {
-	u, err := uri.Parse(p.text)
+func (r *room) pin() (pin, error) {
+	u, err := uri.Parse(r.place.text)
 	if err != nil {
 		return pin{}, fmt.Errorf("finding the PIN: %w", err)
 	}
@@ -105,7 +67,7 @@ func (s *Store) pin(p Place) (pin, error) {
 		return pin{}, fmt.Errorf("PIN file %s has no PIN of 1 to %d bytes in it", path, maxPIN)
 	}
 	offered := pin(sha256.Sum256(text))
-	if offered == s.wrong[p.text] {
+	if offered == r.wrong {
 		return pin{}, fmt.Errorf("the PIN in %s was refused and is not tried again, so that the token is not locked: correct the file", path)
 	}
 	return offered, nil

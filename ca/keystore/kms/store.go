@@ -7,7 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"go.step.sm/crypto/kms/apiv1"
 )
@@ -32,9 +35,14 @@ type Config struct {
 	Place      Place
 	Keys       Keys
 	References References
+	// Timeout of each call into a place; default [DefaultTimeout].
+	Timeout time.Duration
 	// Logger hears of keys that are made. Nil is silence.
 	Logger *slog.Logger
 }
+
+// DefaultTimeout is how long a call into a place may take.
+const DefaultTimeout = 10 * time.Second
 
 // Store finds and makes keys in places. It implements ca/upstream's KeyStore and is
 // safe for concurrent use.
@@ -42,10 +50,9 @@ type Store struct {
 	cfg Config
 	ctx context.Context // for the places' own clients, which outlive each call
 
-	// mu is held while a key is made, and while a place is opened or left.
-	mu     sync.Mutex
-	opened map[string]apiv1.KeyManager // by the URI of its place
-	wrong  map[string]pin              // PINs that a place has refused, by its URI
+	mu      sync.Mutex
+	rooms   map[string]*room   // by the URI of their place
+	signers map[string]*signer // by the URI of the place where they were made, and their name there
 }
 
 // Open makes a Store; no place is opened yet. It fails with [ErrNotBuilt] if this
@@ -57,20 +64,41 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
 	if err := built(cfg.Place); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg, ctx: ctx, opened: map[string]apiv1.KeyManager{}, wrong: map[string]pin{}}, nil
+	return &Store{cfg: cfg, ctx: ctx, rooms: map[string]*room{}, signers: map[string]*signer{}}, nil
 }
 
-// Close leaves all places. Keys that were read open theirs again if they sign.
-func (s *Store) Close() error {
+// room is the one of a place.
+func (s *Store) room(p Place) *room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	r := s.rooms[p.text]
+	if r == nil {
+		r = &room{place: p, limit: s.cfg.Timeout, log: s.cfg.Logger, turn: make(chan struct{}, 1)}
+		s.rooms[p.text] = r
+	}
+	return r
+}
+
+// Close leaves all places, but one that hangs stays open. Keys that were read open theirs
+// again if they sign.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	rooms := slices.Collect(maps.Values(s.rooms))
+	s.mu.Unlock()
 	var errs []error
-	for place, m := range s.opened {
-		errs = append(errs, m.Close())
-		delete(s.opened, place)
+	for _, r := range rooms {
+		_, err := enter(context.Background(), r, func() (struct{}, error) { r.drop(); return struct{}{}, nil })
+		if errors.Is(err, ErrHangs) {
+			s.cfg.Logger.Warn("place of the root's key left open", "error", err)
+			err = nil
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -100,26 +128,29 @@ func (s *Store) EnsureKey(name string, generate func() (crypto.Signer, error)) (
 	if s.cfg.Place.IsFile() {
 		return s.cfg.Keys.EnsureKey(name, generate)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	r, err := s.read(name)
-	if missing(err) || err == nil && r.Place != s.cfg.Place.String() {
-		r, err = s.begin(name)
-	}
+	in := s.room(s.cfg.Place)
+	r, err := enter(s.ctx, in, func() (reference, error) { return s.ensure(in, name) })
 	if err != nil {
-		return nil, err
-	}
-	if r.Public == nil {
-		if r, err = s.make(name, r); err != nil {
-			return nil, fmt.Errorf("making key %s in %s: %w", name, s.cfg.Place, err)
-		}
+		return nil, fmt.Errorf("making key %s in %s: %w", name, s.cfg.Place, err)
 	}
 	return s.signer(r)
 }
 
+// ensure is the reference of a key that is there, and of one that it makes if there is none.
+func (s *Store) ensure(in *room, name string) (reference, error) {
+	r, err := s.read(name)
+	if missing(err) || err == nil && r.Place != s.cfg.Place.String() {
+		r, err = s.begin(name)
+	}
+	if err != nil || r.Public != nil {
+		return r, err
+	}
+	return s.make(in, name, r)
+}
+
 // make makes the key of a reference, or finds the one that was made before a crash.
-func (s *Store) make(name string, r reference) (reference, error) {
-	manager, err := s.open(s.cfg.Place)
+func (s *Store) make(in *room, name string, r reference) (reference, error) {
+	manager, err := in.open(s.ctx)
 	if err != nil {
 		return r, err
 	}
@@ -129,7 +160,7 @@ func (s *Store) make(name string, r reference) (reference, error) {
 			Name: r.Key, SignatureAlgorithm: apiv1.ECDSAWithSHA256, ProtectionLevel: s.cfg.Place.level(),
 		})
 		if err != nil {
-			s.drop(s.cfg.Place)
+			in.drop()
 			return r, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		public, r.Key = made.PublicKey, made.CreateSignerRequest.SigningKey
@@ -151,4 +182,13 @@ func (s *Store) found(manager apiv1.KeyManager, r reference) (crypto.PublicKey, 
 		return nil, errNotMade
 	}
 	return manager.GetPublicKey(&apiv1.GetPublicKeyRequest{Name: r.Key})
+}
+
+// Healthy says why no key could be made now, and since when, as far as is known without
+// asking; nil if one could.
+func (s *Store) Healthy() (since time.Time, err error) {
+	if s.cfg.Place.IsFile() {
+		return time.Time{}, nil
+	}
+	return s.room(s.cfg.Place).health()
 }
