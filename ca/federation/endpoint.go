@@ -74,8 +74,8 @@ func New(ctx context.Context, cfg Config) (*Endpoint, error) {
 	if e.handler, err = newHandler(cfg.TrustDomain, e.shown.Load); err != nil {
 		return nil, err
 	}
-	// Without an issuer it opens all the same, and shows a certificate when there is one.
-	if err := e.look(ctx); err != nil && !errors.Is(err, ca.ErrIssuerExpired) {
+	// While nothing can be signed it opens all the same, and shows a certificate when there is one.
+	if err := e.look(ctx); err != nil && !errors.Is(err, ca.ErrIssuerExpired) && !errors.Is(err, ca.ErrRemote) {
 		return nil, fmt.Errorf("opening the bundle endpoint: %w", err)
 	}
 	if err := cfg.Registerer.Register(e.expiry); err != nil {

@@ -257,3 +257,24 @@ func TestAnEndpointNeedsACertificate(t *testing.T) {
 		t.Error("an endpoint of nothing")
 	}
 }
+
+// away is a CA that can sign nothing now.
+type away struct{ err error }
+
+func (a away) IssueBundleEndpoint(context.Context, ca.CSR, time.Duration) (ca.Issued, error) {
+	return ca.Issued{}, a.err
+}
+
+// TestAnEndpointOpensBeforeItsCertificate can be signed: else ensignd would not start, and
+// nobody could lead the mesh away from a place that is lost.
+func TestAnEndpointOpensBeforeItsCertificate(t *testing.T) {
+	mesh := catest.NewMesh(t, nil)
+	f := &trust{}
+	f.set(t, mesh, mesh)
+	for _, err := range []error{ca.ErrIssuerExpired, ca.ErrRemote} {
+		if _, err := federation.New(t.Context(), federation.Config{TrustDomain: catest.TrustDomain, Trust: f.Trust,
+			Certificates: federation.NewSelf(away{fmt.Errorf("signing: %w", err)}), Registerer: prometheus.NewRegistry()}); err != nil {
+			t.Error(err)
+		}
+	}
+}
