@@ -178,14 +178,20 @@ func inForce(t *testing.T, l *lab.Lab) {
 // eventually waits until check is content, and fails with its last complaint.
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(settled)
+	within(t, settled, check)
+}
+
+// within is eventually with another limit.
+func within(t *testing.T, limit time.Duration, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for {
 		err := check()
 		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %v", settled, err)
+			t.Fatalf("after %s: %v", limit, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -129,7 +129,8 @@ func rotated(t *testing.T, l *lab.Lab, meanwhile func(), args ...string) lab.Aut
 func reaches(t *testing.T, l *lab.Lab, step string) {
 	t.Helper()
 	verbs := map[string]string{"preparing": "begin", "distributing": "distribute", "activating": "activate", "retiring": "retire"}
-	eventually(t, func() error {
+	// The steps before it may each take as long as one change.
+	within(t, 4*settled, func() error {
 		a, err := l.Authority(t.Context())
 		if err != nil {
 			return err

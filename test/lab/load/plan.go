@@ -28,7 +28,9 @@ type Plan struct {
 	Rate  float64
 	Count int
 	For   time.Duration
-	// Timeout of one request, connection included. 0: 5 s.
+	// Timeout of one request, connection included. 0: 12 s, for which a busy machine
+	// has time enough, and which ends before the 15 s that an Envoy waits for
+	// configuration that it lacks: no request may be behind that.
 	Timeout time.Duration
 	// Dial may connect from another network namespace. nil: the usual one.
 	Dial DialFunc
@@ -70,7 +72,7 @@ func (p Plan) target() (target, error) {
 		t.Dial = new(net.Dialer).DialContext
 	}
 	if t.Timeout == 0 {
-		t.Timeout = 5 * time.Second
+		t.Timeout = 12 * time.Second
 	}
 	t.Workers = max(t.Workers, 1)
 	return t, nil
