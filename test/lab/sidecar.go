@@ -119,7 +119,7 @@ func (p *Pod) RenewToken(ctx context.Context) error {
 	}
 	made := filepath.Join(p.Dir, "token.new")
 	// A pod that was written a moment ago may not be known yet.
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(startTimeout)
 	for {
 		r := p.lab.Ensign(ctx, "token", "create", "--namespace", p.Namespace, "--serviceaccount", p.Account,
 			"--pod", p.Name, "--ttl", ttl.String(), "--out", made)
