@@ -9,6 +9,7 @@ var (
 	ErrNone = errors.New("no rotation of the root runs")
 	// ErrRefused: it can't be done, for the reason and with the cure in the text.
 	ErrRefused = errors.New("refused")
-	// ErrForgotten: bundle.pem holds a root that the ledger does not know.
-	ErrForgotten = errors.New("the ledger does not know a root that workloads may live on")
+	// ErrForgotten: bundle.pem holds a root that the ledger does not know, or lacks the one
+	// that signs by it.
+	ErrForgotten = errors.New("the ledger tells of other roots than workloads live on")
 )

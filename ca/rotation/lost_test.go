@@ -100,3 +100,36 @@ func TestALedgerFromBeforeARotation(t *testing.T) {
 		}
 	})
 }
+
+// TestALedgerFromTheMiddleOfARotation: it has the root that workloads live on by now, and
+// would sign by the one that they do not trust any more.
+func TestALedgerFromTheMiddleOfARotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p, f := w.start(nil, names(2)...)
+		old := ca.Fingerprint(p.Signing())
+		if err := p.Begin(t.Context(), "uid:0", Options{}); err != nil || !p.await(t.Context(), at(Distributing)) {
+			t.Fatal(err)
+		}
+		distributing := slices.Clone(w.entries)
+		if !p.await(t.Context(), at(Activating)) {
+			t.Fatal(w.verbs())
+		}
+		activating := slices.Clone(w.entries)
+		if !p.await(t.Context(), ended) {
+			t.Fatal(w.verbs())
+		}
+		p.stop()
+		w.entries = distributing
+		if _, err := Open(t.Context(), w.config()); !errors.Is(err, ErrForgotten) || !strings.Contains(err.Error(), old[:12]) {
+			t.Errorf("%v", err)
+		}
+		// From here on the root that they know signs: it is gone on with.
+		w.entries = activating
+		p, _ = w.start(f)
+		defer p.stop()
+		if !p.await(t.Context(), ended) {
+			t.Error(w.verbs())
+		}
+	})
+}

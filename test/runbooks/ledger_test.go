@@ -41,7 +41,7 @@ func TestLedgerRestoredFromBeforeARotation(t *testing.T) {
 	p.choose = append(p.choose, replaced)
 	p.before["mv $DATA/bundle.pem"] = func(shell *lab.Shell) {
 		r := typed(t, shell, "ensignd --manifests $MANIFESTS --data $DATA --kek $KEK $FLAGS")
-		if r.Code != 1 || !strings.Contains(r.Output, "the ledger does not know a root that workloads may live on") || !strings.Contains(r.Output, before[:12]) {
+		if r.Code != 1 || !strings.Contains(r.Output, "the ledger tells of other roots than workloads live on") || !strings.Contains(r.Output, before[:12]) {
 			t.Errorf("exit %d: %s", r.Code, r.Output)
 		}
 	}
