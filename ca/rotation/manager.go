@@ -158,7 +158,7 @@ func (m *Manager) Healthy() error {
 	if a.expired(time.Now()) {
 		return fmt.Errorf("root %s has expired at %s", a, clock(a.notAfter()))
 	}
-	return m.cfg.Places[a.place].Healthy(a.name)
+	return m.ailing(a)
 }
 
 // Place says where the root that signs now lives, and its name there.

@@ -28,7 +28,8 @@ type Place interface {
 	Open(ctx context.Context, name string, chain []*x509.Certificate) (Root, error)
 	// Healthy says why the root of a name could not certify the next issuer, as far as is
 	// known without asking anybody; nil if it could. What only another root of the place
-	// suffers from is no reason. The name "" is that of a root to be made.
+	// suffers from is no reason. The name "" is that of a root to be made. The error says
+	// what to do, and is an [*Ailment] where it is known since when.
 	Healthy(name string) error
 }
 

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -55,7 +56,23 @@ func (m *Manager) rootStatus(s *state, a *anchor, l *look) RootStatus {
 	if l != nil {
 		r.LiveSVIDs = l.live[a.fingerprint]
 	}
+	if r.Trusted || r.Signing || s.returns(a) {
+		r.Problem = m.ailing(a)
+		r.ProblemSince = sinceOf(r.Problem)
+	}
 	return r
+}
+
+// returns says whether a rollback would lead to a root.
+func (s *state) returns(a *anchor) bool { return s.run != nil && s.run.from == a && !a.compromised }
+
+// ailing is why the place of a root could not have it sign now.
+func (m *Manager) ailing(a *anchor) error {
+	place := m.cfg.Places[a.place]
+	if place == nil {
+		return fmt.Errorf("ensignd was not told where %s is: start it with the flags of that place (--%s-…)", a.place, a.place)
+	}
+	return place.Healthy(a.name)
 }
 
 // status is the rotation as people see it, with the gate of the newest look at this state.

@@ -54,6 +54,10 @@ type RootStatus struct {
 	Compromised bool
 	// LiveSVIDs of the newest look at the population.
 	LiveSVIDs int
+	// Problem is why it could not sign now, and what to do, as far as is known; nil if it
+	// could, and of a root that nobody needs. Since is zero if nobody knows.
+	Problem      error
+	ProblemSince time.Time
 }
 
 // Rotation is one rotation as people see it.

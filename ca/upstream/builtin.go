@@ -127,8 +127,13 @@ func (b *Builtin) Open(_ context.Context, name string, chain []*x509.Certificate
 	return &root{key: key, chain: chain}, nil
 }
 
-// Healthy implements [rotation.Place]: the keys are at hand.
-func (b *Builtin) Healthy(string) error { return nil }
+// Healthy implements [rotation.Place]: the key is at hand, wherever it is kept.
+func (b *Builtin) Healthy(name string) error {
+	if name == "" {
+		return ailing(b.cfg.Keys)
+	}
+	return healthy(b.cfg.Keys, keyName(name))
+}
 
 // keyName is a root's name in the key store.
 func keyName(name string) string {

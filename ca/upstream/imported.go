@@ -150,4 +150,9 @@ func (p *Imported) Open(_ context.Context, name string, chain []*x509.Certificat
 }
 
 // Healthy implements [rotation.Place]: the key is at hand.
-func (p *Imported) Healthy(string) error { return nil }
+func (p *Imported) Healthy(name string) error {
+	if name == "" {
+		return nil // none is made here
+	}
+	return healthy(p.cfg.Keys, keyName(name))
+}

@@ -33,6 +33,12 @@ var (
 // maxDetail bounds what of Vault's own words goes into an error.
 const maxDetail = 500
 
+// cureUnreachable is what to do about [ErrUnreachable].
+const cureUnreachable = "start it, or mend the way there (--vault-addr, --vault-ca)"
+
+// errSealedNow is what Vault says of itself.
+var errSealedNow = fmt.Errorf("%w: unseal it", ErrSealed)
+
 // explained wraps what the client library says in one of our errors, with the cure.
 func explained(err error) error {
 	var answered *api.ResponseError
@@ -44,9 +50,9 @@ func explained(err error) error {
 	case errors.Is(err, errTooLarge):
 		return fmt.Errorf("%w: %w", ErrAnswer, err)
 	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
-		return fmt.Errorf("%w: no whole answer in time: %w", ErrUnreachable, err)
+		return fmt.Errorf("%w: no whole answer in time: %w: %s", ErrUnreachable, err, cureUnreachable)
 	}
-	return fmt.Errorf("%w: %w", ErrUnreachable, err)
+	return fmt.Errorf("%w: %w: %s", ErrUnreachable, err, cureUnreachable)
 }
 
 func isExplained(err error) bool {
@@ -70,7 +76,7 @@ func fromStatus(r *api.ResponseError) error {
 	case http.StatusServiceUnavailable:
 		return fmt.Errorf("%w (%q): unseal it", ErrSealed, detail)
 	}
-	return fmt.Errorf("%w: %d to %s %s: %q", ErrRefused, r.StatusCode, r.HTTPMethod, r.URL, detail)
+	return fmt.Errorf("%w: %d to %s %s: %q: see its log", ErrRefused, r.StatusCode, r.HTTPMethod, r.URL, detail)
 }
 
 // outcome names an error for the counter.

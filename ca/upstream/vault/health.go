@@ -6,21 +6,26 @@ import (
 	"maps"
 	"sync"
 	"time"
+
+	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
 // health is what is known of Vault without asking it.
 type health struct {
 	mu sync.Mutex
 	// credential is how the last login or renewal failed; nil if it went well.
-	credential error
+	credential *failure
+	// looked is how the last look at Vault as a whole failed; nil if it went well.
+	looked *failure
 	// signing is how each root's last signature failed, by its name.
-	signing map[string]failure
+	signing map[string]*failure
 	expires time.Time
 }
 
+// failure is what went wrong last, and since when something did without a break.
 type failure struct {
-	err error
-	at  time.Time
+	err       error
+	at, since time.Time
 }
 
 // lately is for how long a Vault that did not answer for one root is taken to be away
@@ -28,18 +33,35 @@ type failure struct {
 const lately = time.Minute
 
 // away says whether Vault as a whole did not answer, whatever it was asked.
-func (f failure) away() bool { return errors.Is(f.err, ErrSealed) || errors.Is(f.err, ErrUnreachable) }
+func (f *failure) away() bool { return errors.Is(f.err, ErrSealed) || errors.Is(f.err, ErrUnreachable) }
+
+// next is a failure that comes behind another one; nil: that went well.
+func (f *failure) next(err error, now time.Time) *failure {
+	if f == nil {
+		return &failure{err, now, now}
+	}
+	return &failure{err, now, f.since}
+}
+
+func (f *failure) ailment() error { return &rotation.Ailment{Err: f.err, Since: f.since} }
 
 // loggedIn takes how the last login or renewal went.
-func (h *health) loggedIn(err error) {
+func (h *health) loggedIn(err error, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !errors.Is(err, context.Canceled) {
-		h.credential = err
+	switch {
+	case err == nil:
+		h.credential = nil
+		h.there()
+	case !errors.Is(err, context.Canceled):
+		h.credential = h.credential.next(err, now)
 	}
-	if err == nil { // Vault is there again
-		maps.DeleteFunc(h.signing, func(_ string, f failure) bool { return f.away() })
-	}
+}
+
+// there: Vault has answered, so that it is not away; mu is held.
+func (h *health) there() {
+	h.looked = nil
+	maps.DeleteFunc(h.signing, func(_ string, f *failure) bool { return f.away() })
 }
 
 // signed takes how the last signature of a root went.
@@ -49,20 +71,32 @@ func (h *health) signed(name string, err error, now time.Time) {
 	switch {
 	case err == nil:
 		delete(h.signing, name)
-		maps.DeleteFunc(h.signing, func(_ string, f failure) bool { return f.away() })
+		h.there()
 	case !errors.Is(err, context.Canceled):
 		if h.signing == nil {
-			h.signing = map[string]failure{}
+			h.signing = map[string]*failure{}
 		}
-		h.signing[name] = failure{err, now}
+		h.signing[name] = h.signing[name].next(err, now)
 	}
 }
 
-// failing says whether a signature of any root failed last.
+// seen takes how the last look at Vault as a whole went.
+func (h *health) seen(err error, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		h.there()
+	case !errors.Is(err, context.Canceled):
+		h.looked = h.looked.next(err, now)
+	}
+}
+
+// failing says whether a signature of any root failed last, or the look at Vault.
 func (h *health) failing() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return len(h.signing) > 0
+	return len(h.signing) > 0 || h.looked != nil
 }
 
 // recovered forgets how signatures failed.
@@ -81,19 +115,28 @@ func (h *health) holds(t token) {
 	}
 }
 
-// problem is what keeps a root from signing.
+// problem is what keeps a root from signing: a [*rotation.Ailment], or nil.
 func (h *health) problem(name string, now time.Time) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if f, failed := h.signing[name]; failed {
-		return f.err
+	if f := h.signing[name]; f != nil {
+		if h.looked != nil && f.away() && h.looked.since.Before(f.since) {
+			return h.looked.ailment()
+		}
+		return f.ailment()
+	}
+	if h.looked != nil {
+		return h.looked.ailment()
 	}
 	for _, f := range h.signing {
 		if f.away() && now.Sub(f.at) < lately {
-			return f.err
+			return f.ailment()
 		}
 	}
-	return h.credential
+	if h.credential != nil {
+		return h.credential.ailment()
+	}
+	return nil
 }
 
 func (h *health) tokenEnd() time.Time {

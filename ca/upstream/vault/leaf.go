@@ -13,13 +13,9 @@ import (
 	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
-const (
-	// serverRole is behind the name of the role that signs the control plane's own
-	// certificates: for TLS servers alone, and with other names than SVIDs have.
-	serverRole = "-server"
-	// watchEvery is how often is asked whether Vault is well again.
-	watchEvery = 5 * time.Second
-)
+// serverRole is behind the name of the role that signs the control plane's own
+// certificates: for TLS servers alone, and with other names than SVIDs have.
+const serverRole = "-server"
 
 // leafRoot is a root that signs leaves itself, by two roles. It implements [ca.Remote].
 type leafRoot struct{ *root }
@@ -88,30 +84,4 @@ func (r leafRoot) leafRequest(request ca.LeafRequest, now time.Time) (role strin
 		body["ip_sans"] = strings.Join(ips, ",")
 	}
 	return r.place.cfg.Role + serverRole, body
-}
-
-// watch asks, while the last leaf was not signed, whether one would be now: who is known
-// as unwell may be asked for nothing.
-func (p *Place) watch(ctx context.Context) {
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if p.daily.health.failing() {
-			p.ask(ctx)
-		}
-	}
-}
-
-// ask makes one request that needs Vault and a token: if it goes well, so may the next leaf.
-func (p *Place) ask(ctx context.Context) {
-	ctx, cancel := p.daily.bounded(ctx)
-	defer cancel()
-	if _, err := p.daily.readAs(ctx, "auth/token/lookup-self"); err == nil {
-		p.daily.health.recovered()
-	}
 }

@@ -57,13 +57,10 @@ func New(cfg Config) (*Place, error) {
 	return p, nil
 }
 
-// Run keeps the daily token alive until the context ends, and returns nil then. Where
-// Vault signs leaves it also asks, while the last answer was a bad one, whether that is
-// over. The rotation's credentials are used when there is a root to make, and not before.
+// Run keeps the daily token alive until the context ends, and returns nil then. It looks
+// every half minute whether Vault is there, so that [Place.Healthy] knows. The rotation's
+// credentials are used when there is a root to make, and not before.
 func (p *Place) Run(ctx context.Context) error {
-	if p.cfg.Role == "" {
-		return p.daily.run(ctx)
-	}
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -138,8 +135,8 @@ func (p *Place) Open(_ context.Context, name string, chain []*x509.Certificate) 
 	return p.root(name, chain), nil
 }
 
-// Healthy implements [rotation.Place]: what the root's last signature failed with, or
-// the last login or renewal with the daily credentials.
+// Healthy implements [rotation.Place]: what the root's last signature failed with, or the
+// last look at Vault, or the last login or renewal with the daily credentials.
 func (p *Place) Healthy(name string) error { return p.daily.health.problem(name, time.Now()) }
 
 // CredentialExpires is when the daily token ends unless it is renewed; zero if there

@@ -65,7 +65,7 @@ func (c *client) token(ctx context.Context, spent string) (string, error) {
 		return c.held.secret, nil
 	}
 	err = c.login(ctx)
-	c.health.loggedIn(err)
+	c.health.loggedIn(err, time.Now())
 	return c.held.secret, err
 }
 
@@ -173,7 +173,7 @@ func (c *client) lookAfterToken(ctx context.Context) (time.Duration, error) {
 		return wait, nil
 	}
 	err = c.renew(ctx)
-	c.health.loggedIn(err)
+	c.health.loggedIn(err, time.Now())
 	if err != nil {
 		return 0, err
 	}
