@@ -1,12 +1,10 @@
 package vaultd
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/hashicorp/vault/api"
 
 	"github.com/ensign-mesh/ensign/internal/need"
+	"github.com/ensign-mesh/ensign/test/lab/program"
 )
 
 // patience is how long a Vault may take to start, on a machine with much to do.
@@ -29,9 +28,7 @@ type Server struct {
 	API *api.Client
 
 	binary, dir, unseal string
-	command             *exec.Cmd
-	ended               chan struct{}
-	log                 bytes.Buffer
+	program             *program.Program
 }
 
 // Start makes, runs, initialises and unseals a Vault.
@@ -40,12 +37,13 @@ func Start(t testing.TB) *Server {
 	s := &Server{binary: need.Vault(t), dir: t.TempDir()}
 	s.CAFile = filepath.Join(s.dir, "tls.pem")
 	must(t, writeCertificate(s.dir))
-	port := freePort(t)
+	port := program.FreePort(t)
 	s.Address = fmt.Sprintf("https://127.0.0.1:%d", port)
 	storage := filepath.Join(s.dir, "storage")
-	must(t, os.Mkdir(storage, 0o700))
+	must(t, errors.Join(os.Mkdir(storage, 0o700), os.Mkdir(s.plugins(), 0o700)))
 	config := fmt.Sprintf(`
 disable_mlock = true
+plugin_directory = %q
 api_addr = %q
 cluster_addr = "https://127.0.0.1:%d"
 storage "raft" {
@@ -58,7 +56,7 @@ listener "tcp" {
   tls_cert_file = %q
   tls_key_file = %q
 }
-`, s.Address, freePort(t), storage, port, s.CAFile, filepath.Join(s.dir, "tls.key"))
+`, s.plugins(), s.Address, program.FreePort(t), storage, port, s.CAFile, filepath.Join(s.dir, "tls.key"))
 	must(t, os.WriteFile(filepath.Join(s.dir, "vault.hcl"), []byte(config), 0o600))
 
 	settings := api.DefaultConfig()
@@ -68,12 +66,6 @@ listener "tcp" {
 	must(t, err)
 	client.SetMaxRetries(0)
 	s.API = client
-	t.Cleanup(func() {
-		s.stop()
-		if t.Failed() {
-			t.Logf("vault says:\n%s", lastLines(s.log.String(), 40))
-		}
-	})
 	s.start(t)
 	made, err := client.Sys().Init(&api.InitRequest{SecretShares: 1, SecretThreshold: 1})
 	must(t, err)
@@ -92,25 +84,14 @@ func (s *Server) Run(t testing.TB) {
 
 func (s *Server) start(t testing.TB) {
 	t.Helper()
-	s.command = exec.Command(s.binary, "server", "-config", filepath.Join(s.dir, "vault.hcl"))
-	s.command.Stdout, s.command.Stderr = &s.log, &s.log
-	must(t, s.command.Start())
-	s.ended = make(chan struct{})
-	go func(command *exec.Cmd, ended chan struct{}) { _ = command.Wait(); close(ended) }(s.command, s.ended)
+	s.program = program.Start(t, s.binary, "server", "-config", filepath.Join(s.dir, "vault.hcl"))
 	s.await(t, func(h *api.HealthResponse) bool { return true })
 }
 
 // Kill ends it as kill -9 does.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	s.stop()
-}
-
-func (s *Server) stop() {
-	if s.ended != nil {
-		_ = s.command.Process.Kill()
-		<-s.ended
-	}
+	s.program.Kill()
 }
 
 // Seal seals it.
@@ -139,19 +120,11 @@ func (s *Server) await(t testing.TB, ready func(*api.HealthResponse) bool) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("vault is not ready after %s: %v %+v", patience, err, health)
-		case <-s.ended:
+		case <-s.program.Ended:
 			t.Fatalf("vault has ended: %v", err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 func must(t testing.TB, err error) {
@@ -159,9 +132,4 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func lastLines(text string, n int) string {
-	lines := bytes.Split([]byte(text), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-n):], []byte("\n")))
 }
