@@ -85,6 +85,7 @@ var healthy = map[string]string{
 	`ensign_agent_svid_expiry_timestamp_seconds`:                               fmt.Sprint(day) + "x310",
 	`ensign_csr_total{outcome="issued"}`:                                       "0+3x310",
 	`ensign_csr_total{outcome="ledger"}`:                                       "0x310",
+	`ensign_csr_total{outcome="remote"}`:                                       "0x310",
 	`ensign_csr_total{outcome="expired"}`:                                      "0+1x310",
 	`ensign_issuance_surging`:                                                  "0x310",
 }
@@ -145,6 +146,9 @@ var cases = []bad{
 	{"Vault is sealed", map[string]string{
 		`ensign_upstream_requests_total{outcome="ok"}`: "0+1x30 30x280", `ensign_upstream_requests_total{outcome="sealed"}`: "0x30 0+1x280",
 	}, "1h", []string{"EnsignVaultRefuses"}},
+	{"Vault signs each SVID, and is denied it", map[string]string{
+		`ensign_csr_total{outcome="issued"}`: "0x310", `ensign_csr_total{outcome="remote"}`: "0+1x310",
+	}, "1h", []string{"EnsignIssuanceFails"}},
 	{"Vault stumbles", map[string]string{`ensign_upstream_requests_total{outcome="sealed"}`: "0+1x310"}, "1h", nil},
 
 	{"the disk is full", map[string]string{
