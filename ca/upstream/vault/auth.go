@@ -14,11 +14,12 @@ type Auth interface {
 	login() (login, error)
 }
 
-// login has Token, or Path and Body.
+// login has a token, or path, body, and what to do when Vault does not take them.
 type login struct {
 	token string
 	path  string
 	body  map[string]any
+	cure  string
 }
 
 // authFunc implements Auth.
@@ -38,7 +39,8 @@ func TokenFile(path string) Auth {
 func AppRole(mount, roleID, secretIDFile string) Auth {
 	return authFunc(func() (login, error) {
 		secret, err := readSecret(secretIDFile)
-		return login{path: "auth/" + mount + "/login", body: map[string]any{"role_id": roleID, "secret_id": secret}}, err
+		return login{path: "auth/" + mount + "/login", body: map[string]any{"role_id": roleID, "secret_id": secret},
+			cure: fmt.Sprintf("the secret ID in %s or its role ID is not good any more: give others", secretIDFile)}, err
 	})
 }
 
@@ -47,7 +49,9 @@ func AppRole(mount, roleID, secretIDFile string) Auth {
 func JWT(mount, role, tokenFile string) Auth {
 	return authFunc(func() (login, error) {
 		token, err := readSecret(tokenFile)
-		return login{path: "auth/" + mount + "/login", body: map[string]any{"role": role, "jwt": token}}, err
+		return login{path: "auth/" + mount + "/login", body: map[string]any{"role": role, "jwt": token},
+			cure: fmt.Sprintf("%s has to hold a token of the account, for the audience and within the time that role %s of auth/%s takes; "+
+				"where vault gives no reason, its account may be gone or vault may be unable to have it reviewed", tokenFile, role, mount)}, err
 	})
 }
 

@@ -124,6 +124,9 @@ func (c *client) ask(token string, request func(*api.Client) (*api.Secret, error
 	}
 	answer, err := request(lib)
 	err = explained(err)
+	if errors.Is(err, ErrDenied) && token != "" {
+		err = fmt.Errorf("%w: the token was revoked or has expired, or its policy does not allow this; see deploy/vault/README.md", err)
+	}
 	c.metrics.requests.WithLabelValues(outcome(err)).Inc()
 	return answer, err
 }

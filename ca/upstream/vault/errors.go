@@ -39,7 +39,7 @@ const cureUnreachable = "start it, or mend the way there (--vault-addr, --vault-
 // errSealedNow is what Vault says of itself.
 var errSealedNow = fmt.Errorf("%w: unseal it", ErrSealed)
 
-// explained wraps what the client library says in one of our errors, with the cure.
+// explained wraps what the client library says in one of our errors.
 func explained(err error) error {
 	var answered *api.ResponseError
 	switch {
@@ -71,8 +71,7 @@ func fromStatus(r *api.ResponseError) error {
 	}
 	switch r.StatusCode {
 	case http.StatusForbidden, http.StatusUnauthorized:
-		return fmt.Errorf("%w %s %s (%q): the token was revoked or has expired, or its policy does not allow this; see deploy/vault/README.md",
-			ErrDenied, r.HTTPMethod, r.URL, detail)
+		return fmt.Errorf("%w %s %s (%q)", ErrDenied, r.HTTPMethod, r.URL, detail)
 	case http.StatusServiceUnavailable:
 		return fmt.Errorf("%w (%q): unseal it", ErrSealed, detail)
 	}
