@@ -15,6 +15,8 @@ type Report struct {
 	Pod       string `json:"pod"`
 	// PodUID tells the pod from an earlier one of the same name.
 	PodUID string `json:"pod_uid,omitempty"`
+	// Bound: its proof was bound to this very pod; else any pod of the account may have said it.
+	Bound  bool   `json:"bound,omitempty"`
 	NodeID string `json:"node_id"`
 	// Sequence counts up in one agent process.
 	Sequence uint64 `json:"sequence"`

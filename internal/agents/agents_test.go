@@ -74,7 +74,7 @@ func (s *shelf) Put(_ context.Context, r report.Report) error {
 // pods lets every caller speak for the pods of its namespace by their names.
 type pods struct{}
 
-func (pods) Pod(caller identity.Caller, nodeID string) (agents.Pod, error) {
+func (pods) Pod(_ context.Context, caller identity.Caller, nodeID string) (agents.Pod, error) {
 	namespace, pod, ok := strings.Cut(nodeID, "/")
 	if !ok || namespace != caller.Account.Namespace {
 		return agents.Pod{}, errors.New("not your pod")
@@ -93,10 +93,21 @@ func serve(t *testing.T, store *shelf) (*agents.Registry, ensignv1.AgentServiceC
 	return c.Registry, run(t, c)
 }
 
-// run runs the service behind an interceptor that names the caller.
+// web is a caller of the account shop/web, bound to a pod, or to none if that is "".
+func web(pod string) identity.Caller {
+	td := spiffeid.RequireTrustDomainFromString("cluster.local")
+	return identity.Caller{Account: identity.ServiceAccount{TrustDomain: td, Namespace: "shop", Name: "web"}, Pod: pod}
+}
+
+// run runs the service for callers of shop/web.
 func run(t testing.TB, c agents.Config) ensignv1.AgentServiceClient {
 	t.Helper()
-	caller := identity.Caller{Account: identity.ServiceAccount{TrustDomain: spiffeid.RequireTrustDomainFromString("cluster.local"), Namespace: "shop", Name: "web"}}
+	return runFor(t, c, web(""))
+}
+
+// runFor runs the service behind an interceptor that names the caller.
+func runFor(t testing.TB, c agents.Config, caller identity.Caller) ensignv1.AgentServiceClient {
+	t.Helper()
 	server := grpc.NewServer(grpc.StreamInterceptor(func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handle grpc.StreamHandler) error {
 		return handle(srv, named{stream, identity.WithCaller(stream.Context(), caller)})
 	}))

@@ -29,8 +29,10 @@ type intake struct {
 	live      *session
 	reports   *rate.Limiter
 	sightings *rate.Limiter
-	// The pod that the stream speaks for; none before the first report.
-	pod Pod
+	// The pod that the stream speaks for, and the node ID that named it; none before
+	// the first report.
+	pod  Pod
+	node string
 	// complained: the log knows that sightings of this stream are left out, or of a fork.
 	complained, forked bool
 }
@@ -65,15 +67,16 @@ func (i *intake) take(ctx context.Context, message *ensignv1.ConnectRequest) err
 // report keeps one report, after it is clear that the caller may speak for the
 // pod, and that it is the one that the stream is bound to, if it is yet.
 func (i *intake) report(ctx context.Context, r *ensignv1.Report) error {
-	pod, err := i.config.Nodes.Pod(i.caller, r.GetNodeId())
+	pod, err := i.config.Nodes.Pod(ctx, i.caller, r.GetNodeId())
 	if err != nil {
+		i.config.Logger.WarnContext(ctx, "report refused", "spiffe_id", i.caller.Account.String(), "caller_pod", i.caller.Pod, "error", err)
 		return refusal(err)
 	}
 	if i.pod != (Pod{}) && pod != i.pod {
 		return status.Errorf(codes.PermissionDenied, "this stream reports for %s (UID %q); open another for %s (UID %q)", i.pod, i.pod.UID, pod, pod.UID)
 	}
 	if i.pod == (Pod{}) {
-		i.pod = pod
+		i.pod, i.node = pod, r.GetNodeId()
 		if err := i.begin(ctx); err != nil {
 			return err
 		}
@@ -91,7 +94,7 @@ func (i *intake) report(ctx context.Context, r *ensignv1.Report) error {
 		return status.Error(codes.Unavailable, "the report could not be stored; send it again")
 	}
 	i.config.Registry.put(i.live, Agent{
-		Name: pod.String(), PodUID: pod.UID, SPIFFEID: stored.SPIFFEID, Obedience: stored.Obedience,
+		Name: pod.String(), PodUID: pod.UID, SPIFFEID: stored.SPIFFEID, Bound: stored.Bound, Obedience: stored.Obedience,
 		AckedSerial: stored.AckedSerial, AckedAt: stored.AckedAt, RenewalError: stored.RenewalError,
 	})
 	i.watchFork(ctx, r.GetLedger().GetFork())
@@ -117,6 +120,10 @@ func (i *intake) sighted(ctx context.Context, met []*ensignv1.Sighting) error {
 		return status.Error(codes.InvalidArgument, "sightings came before the first report, which says of which pod they are")
 	}
 	if !i.sightings.Allow() {
+		return nil
+	}
+	// It may have lost the right to speak for the pod since its last report.
+	if pod, err := i.config.Nodes.Pod(ctx, i.caller, i.node); err != nil || pod != i.pod {
 		return nil
 	}
 	if err := i.config.Reports.PutSightings(ctx, sightingsOf(met, i.pod)); err != nil && !i.complained {

@@ -31,6 +31,8 @@ type Agent struct {
 	Name     string // NAMESPACE/POD
 	PodUID   string
 	SPIFFEID string
+	// Bound: it proved to be this very pod, and not only some pod of its account.
+	Bound bool
 	// Obedience is nil for an agent that has not said anything of it.
 	Obedience *report.Obedience
 	// AckedSerial of the SVID that Envoy has acknowledged (lower-case hex), and when;

@@ -101,7 +101,7 @@ func TestAnAgentIsAskedToRenew(t *testing.T) {
 // successor is a mesh in which a pod of the same name takes the place of another.
 type successor struct{ uids chan string }
 
-func (s successor) Pod(identity.Caller, string) (agents.Pod, error) {
+func (s successor) Pod(context.Context, identity.Caller, string) (agents.Pod, error) {
 	return agents.Pod{Namespace: "shop", Name: "web-1", UID: <-s.uids}, nil
 }
 

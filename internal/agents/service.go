@@ -21,9 +21,10 @@ type Reports interface {
 	PutSightings(ctx context.Context, sightings []report.Sighting) error
 }
 
-// Nodes says which pod a node ID means, if this caller may speak for it.
+// Nodes says which pod a node ID means, if this caller may speak for it now. It is
+// asked for every message. Errors that are a gRPC status are answered as they are.
 type Nodes interface {
-	Pod(caller identity.Caller, nodeID string) (Pod, error)
+	Pod(ctx context.Context, caller identity.Caller, nodeID string) (Pod, error)
 }
 
 // Pod is the one that an agent speaks for. The UID tells it from an earlier one of

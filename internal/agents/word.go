@@ -16,6 +16,7 @@ func reportOf(r *ensignv1.Report, caller identity.Caller, pod Pod) report.Report
 		Namespace:          pod.Namespace,
 		Pod:                pod.Name,
 		PodUID:             pod.UID,
+		Bound:              caller.Pod != "",
 		NodeID:             r.NodeId,
 		Sequence:           r.Sequence,
 		ServedFingerprints: r.ServedFingerprints,

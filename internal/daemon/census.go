@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"iter"
+	"maps"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type census struct {
 	next    uint64
 	svids   map[string]*holding // by serial
 	issuers map[string]parent   // of issuers, by serial
+	pods    bindings
 	// asked is when it was asked last, by the wall clock; pruned when it was pruned.
 	asked, pruned time.Time
 }
@@ -50,6 +52,16 @@ type holding struct {
 // parent is the certificate that signed an issuer.
 type parent struct{ subject, serial string }
 
+// bindings are the bearers that SVIDs were bound to, cut off or not, and when the last
+// SVID of each ends.
+type bindings map[bearer]time.Time
+
+// hold says whether a bearer has a live SVID that was bound to its pod.
+func (b bindings) hold(one bearer, now time.Time) bool {
+	end, ok := b[one]
+	return ok && !ended(end, now)
+}
+
 // pruneEvery is how often what has ended is dropped.
 const pruneEvery = time.Minute
 
@@ -62,6 +74,9 @@ func (c *census) catchUp(ctx context.Context, now time.Time) error {
 	c.asked = wall
 	if !c.read {
 		return c.begin(ctx, now)
+	}
+	if _, _, size := c.ledger.Checkpoint(); size == c.next {
+		return nil
 	}
 	for record, err := range c.ledger.Read(ctx, c.next, 0) {
 		if err != nil {
@@ -88,7 +103,7 @@ func (c *census) begin(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	c.svids, c.issuers = map[string]*holding{}, map[string]parent{}
+	c.svids, c.issuers, c.pods = map[string]*holding{}, map[string]parent{}, bindings{}
 	for _, r := range append(issuers, live...) {
 		c.take(r)
 	}
@@ -102,9 +117,16 @@ func (c *census) take(r ca.Recorded) {
 	case ca.KindIssuer:
 		c.issuers[e.Serial] = parent{e.IssuerSubject, e.IssuerSerial}
 	case ca.KindSVID:
-		c.svids[e.Serial] = holdingOf(r)
+		h := holdingOf(r)
+		c.svids[e.Serial] = h
+		if b := h.bearer(); h.pod != (podName{}) && c.pods[b].Before(h.notAfter) {
+			c.pods[b] = h.notAfter
+		}
 	}
 }
+
+// bearer is whose an SVID is that was bound to a pod.
+func (h *holding) bearer() bearer { return bearer{pod: h.pod, uid: h.uid, id: h.id} }
 
 func holdingOf(r ca.Recorded) *holding {
 	e := r.Entry
@@ -114,6 +136,18 @@ func holdingOf(r ca.Recorded) *holding {
 		h.pod = podName{key.Namespace, key.Name}
 	}
 	return h
+}
+
+// bound says whether a bearer has a live SVID that was bound to its pod, as the ledger
+// is by now.
+func (c *census) bound(ctx context.Context, b bearer) (bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if err := c.catchUp(ctx, now); err != nil {
+		return false, err
+	}
+	return c.pods.hold(b, now), nil
 }
 
 // moved is how many SVIDs of an identity were issued since a time to move it to another
@@ -145,17 +179,18 @@ func (c *census) prune(now time.Time) (needed map[string]bool) {
 	c.pruned = now
 	needed = map[string]bool{}
 	for serial, h := range c.svids {
-		if ended(h, now) {
+		if ended(h.notAfter, now) {
 			delete(c.svids, serial)
 			continue
 		}
 		needed[serial], needed[h.proof] = true, true
 	}
+	maps.DeleteFunc(c.pods, func(_ bearer, end time.Time) bool { return ended(end, now) })
 	return needed
 }
 
 // ended: an SVID lives through the second in which it ends, as the ledger counts.
-func ended(h *holding, now time.Time) bool { return h.notAfter.Unix() < now.Unix() }
+func ended(notAfter, now time.Time) bool { return notAfter.Unix() < now.Unix() }
 
 // roots answers of issuers which root they lead to, each asked for once; mu is held.
 func (c *census) roots() func(issuerSerial string) string {

@@ -65,7 +65,7 @@ func (f *followers) Instances(ctx context.Context) ([]rotation.Instance, <-chan 
 	f.testimony.mu.RLock()
 	defer f.testimony.mu.RUnlock()
 	s := scene{
-		now: now, snapshot: snapshot, svids: f.census.svids, root: f.census.roots(), list: list,
+		now: now, snapshot: snapshot, svids: f.census.svids, pods: f.census.pods, root: f.census.roots(), list: list,
 		reports: f.testimony.reports, acks: f.testimony.acks, agents: connected,
 	}
 	return s.instances(), changed, nil

@@ -14,7 +14,7 @@ import (
 
 // wordOf is what the agent of a pod of web says.
 func wordOf(pod, serial string, at time.Time) report.Report {
-	return report.Report{Namespace: "shop", Pod: pod, PodUID: "u-" + pod, SPIFFEID: webID, AckedSerial: serial, ReceivedAt: at}
+	return report.Report{Namespace: "shop", Pod: pod, PodUID: "u-" + pod, SPIFFEID: webID, Bound: true, AckedSerial: serial, ReceivedAt: at}
 }
 
 // TestAgentsDoNotFillTheMemory while no gate asks: neither by serials that there are

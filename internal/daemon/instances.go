@@ -21,6 +21,7 @@ type scene struct {
 	now      time.Time
 	snapshot *mesh.Snapshot
 	svids    map[string]*holding
+	pods     bindings
 	root     func(issuerSerial string) string
 	reports  map[podName]report.Report
 	acks     map[string][]report.Ack
@@ -43,7 +44,7 @@ func (s *scene) instances() []rotation.Instance {
 	cut := s.cutOff()
 	owners := s.owners()
 	for _, h := range s.svids {
-		if ended(h, s.now) || cut(h) {
+		if ended(h.notAfter, s.now) || cut(h) {
 			continue
 		}
 		svid := rotation.SVID{Serial: h.serial, Index: h.index, Root: s.root(h.issuer), IssuedAt: h.issuedAt, NotAfter: h.notAfter}
@@ -103,7 +104,7 @@ func (s *scene) owners() func(*holding) []bearer {
 	own := make([]bearer, 1)
 	return func(h *holding) []bearer {
 		if h.pod != (podName{}) {
-			own[0] = bearer{pod: h.pod, uid: h.uid, id: h.id}
+			own[0] = h.bearer()
 			return own
 		}
 		top := tops[h.serial]
@@ -150,14 +151,16 @@ func (s *scene) instance(b bearer) *rotation.Instance {
 	}
 	name := b.pod.namespace + "/" + b.pod.pod
 	one := &rotation.Instance{Name: name, SPIFFEID: b.id}
+	// Of one that holds an SVID of its own counts what was proven by that pod alone.
+	own := s.pods.hold(b, s.now)
 	agent, ok := s.agents[name]
-	one.Connected = ok && agent.PodUID == b.uid && agent.SPIFFEID == b.id
+	one.Connected = ok && agent.PodUID == b.uid && agent.SPIFFEID == b.id && (agent.Bound || !own)
 	w := s.snapshot.Workloads[mesh.Key{Namespace: b.pod.namespace, Name: b.pod.pod}]
 	if w == nil || w.UID != b.uid || w.Account.String() != b.id {
 		// The name may be that of another pod by now.
 		one.Name, one.Gone = name+"#"+cmp.Or(b.uid, b.id), !one.Connected
 	}
-	if r, said := s.reports[b.pod]; said && r.PodUID == b.uid && r.SPIFFEID == b.id {
+	if r, said := s.reports[b.pod]; said && r.PodUID == b.uid && r.SPIFFEID == b.id && (r.Bound || !own) {
 		one.Report = &rotation.Report{
 			AckedSerial: r.AckedSerial, AckedBundle: r.AckedBundle, TrustSequence: r.TrustSequence, ReceivedAt: r.ReceivedAt,
 			Skew: r.AgentClock.Sub(r.ReceivedAt), Problem: cmp.Or(r.TrustError, r.RenewalError, r.SecretError),

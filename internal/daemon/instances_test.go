@@ -165,10 +165,10 @@ func (c holdings) check(t *testing.T) {
 
 func TestWhoHoldsWhat(t *testing.T) {
 	agent := func(pod, uid string) map[string]agents.Agent {
-		return map[string]agents.Agent{"shop/" + pod: {Name: "shop/" + pod, PodUID: uid, SPIFFEID: webID}}
+		return map[string]agents.Agent{"shop/" + pod: {Name: "shop/" + pod, PodUID: uid, SPIFFEID: webID, Bound: true}}
 	}
 	wrote := func(pod, uid, serial string) report.Report {
-		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: webID, AckedSerial: serial, ReceivedAt: time.Now()}
+		return report.Report{Namespace: "shop", Pod: pod, PodUID: uid, SPIFFEID: webID, Bound: true, AckedSerial: serial, ReceivedAt: time.Now()}
 	}
 	for name, c := range map[string]holdings{
 		"nobody": {func(*flock) {}, nil},

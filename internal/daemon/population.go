@@ -57,7 +57,13 @@ func newPopulation(a *authority, w *world, streams *xds.Server, registry *agents
 type residents struct {
 	proxies map[string]revocation.Proxy
 	serials map[string][]string
+	// bound hold one that was bound to them: for these nobody else speaks.
+	bound map[string]bool
 }
+
+// credible says whether what was said in a pod's name counts; itself: the pod proved to
+// be that one.
+func (r residents) credible(name string, itself bool) bool { return itself || !r.bound[name] }
 
 // Obeying implements admin.Population.
 func (p *population) Obeying(ctx context.Context, list *revocation.List) ([]revocation.Proxy, <-chan struct{}, error) {
@@ -68,7 +74,7 @@ func (p *population) Obeying(ctx context.Context, list *revocation.List) ([]revo
 	// Asked before the proxies are: what they have acknowledged is that or newer.
 	told := p.denying() >= list.Revision
 	connected, changed := p.agents.Agents()
-	return join(away.proxies, connected, p.streams.Proxies(), told), changed, nil
+	return join(away, connected, p.streams.Proxies(), told), changed, nil
 }
 
 // without names those whose agent does not have a revision of the CRLs yet. While it
@@ -88,10 +94,10 @@ func (p *population) without(ctx context.Context, crlRevision uint64) []string {
 	agents, _ := p.agents.Agents()
 	connected := map[string]bool{}
 	for _, a := range agents {
-		connected[a.Name] = true
+		connected[a.Name] = away.credible(a.Name, a.Bound)
 	}
 	var names []string
-	for _, one := range join(away.proxies, agents, nil, false) {
+	for _, one := range join(away, agents, nil, false) {
 		out := !slices.ContainsFunc(away.serials[one.Name], func(serial string) bool { return !revoked[serial] })
 		if one.Agent && one.CRLRevision < crlRevision && (connected[one.Name] || !out) {
 			names = append(names, one.Name)
@@ -127,7 +133,7 @@ func (p *population) lookAway(ctx context.Context) (residents, error) {
 // residentsOf are the pods of the mesh that hold a live SVID: one that was bound to
 // them, or one that their Envoy acknowledged.
 func residentsOf(snapshot *mesh.Snapshot, reports []report.Report, live []ca.Recorded) residents {
-	found := residents{proxies: map[string]revocation.Proxy{}, serials: map[string][]string{}}
+	found := residents{proxies: map[string]revocation.Proxy{}, serials: map[string][]string{}, bound: map[string]bool{}}
 	lives := map[string]bool{}
 	for _, r := range live {
 		lives[r.Entry.Serial] = true
@@ -136,12 +142,13 @@ func residentsOf(snapshot *mesh.Snapshot, reports []report.Report, live []ca.Rec
 			name := key.String()
 			found.proxies[name] = revocation.Proxy{Name: name, SPIFFEID: w.Account.String()}
 			found.serials[name] = append(found.serials[name], r.Entry.Serial)
+			found.bound[name] = true
 		}
 	}
 	for _, r := range reports {
 		key := mesh.Key{Namespace: r.Namespace, Name: r.Pod}
 		name := key.String()
-		if w := snapshot.Workloads[key]; w == nil || w.Account.String() != r.SPIFFEID {
+		if w := snapshot.Workloads[key]; w == nil || w.Account.String() != r.SPIFFEID || !found.credible(name, r.Bound) {
 			continue
 		}
 		if lives[r.AckedSerial] && !slices.Contains(found.serials[name], r.AckedSerial) {
@@ -176,9 +183,12 @@ func obeying(p revocation.Proxy, o *report.Obedience) revocation.Proxy {
 // join is everybody, sorted: what a connected agent says counts more than a report of
 // earlier. Of two streams of one proxy the later counts. told: the streams were given
 // the list that is asked about, so that their acknowledgement is one of that.
-func join(away map[string]revocation.Proxy, connected []agents.Agent, streams []xds.ProxyStatus, told bool) []revocation.Proxy {
-	all := maps.Clone(away)
+func join(away residents, connected []agents.Agent, streams []xds.ProxyStatus, told bool) []revocation.Proxy {
+	all := maps.Clone(away.proxies)
 	for _, a := range connected {
+		if !away.credible(a.Name, a.Bound) {
+			continue
+		}
 		all[a.Name] = obeying(revocation.Proxy{Name: a.Name, SPIFFEID: a.SPIFFEID}, a.Obedience)
 	}
 	for _, s := range streams {

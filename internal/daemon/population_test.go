@@ -60,7 +60,7 @@ func svid(id, pod, uid, serial string) ca.Recorded {
 }
 
 func said(pod, id, serial string, o *report.Obedience) report.Report {
-	return report.Report{Namespace: "shop", Pod: pod, SPIFFEID: id, AckedSerial: serial, Obedience: o}
+	return report.Report{Namespace: "shop", Pod: pod, SPIFFEID: id, Bound: true, AckedSerial: serial, Obedience: o}
 }
 
 func TestWhoCounts(t *testing.T) {
@@ -85,9 +85,9 @@ func TestWhoCounts(t *testing.T) {
 		"its SVID has ended":                   {crowd{reports: []report.Report{said("web-1", webID, "1f", obeys)}}, 7, nil},
 		"its pod is gone":                      {crowd{live: []ca.Recorded{svid(webID, "web-9", "u-web-9", "1f")}, reports: []report.Report{said("web-9", webID, "1f", obeys)}}, 7, nil},
 		"its pod runs as somebody else":        {crowd{live: []ca.Recorded{svid(tillID, "", "", "1f")}, reports: []report.Report{said("web-1", tillID, "1f", obeys)}}, 7, nil},
-		"connected":                            {crowd{agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Obedience: obeys}}, streams: stream}, 7, []revocation.Proxy{connected}},
-		"connected counts more than stored":    {crowd{live: []ca.Recorded{svid(webID, "web-1", "u-web-1", "1f")}, reports: []report.Report{said("web-1", webID, "1f", stale)}, agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Obedience: obeys}}, streams: stream}, 8, []revocation.Proxy{connected}},
-		"it acknowledged what was before that": {crowd{agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Obedience: obeys}}, streams: stream}, 6, []revocation.Proxy{unproven}},
+		"connected":                            {crowd{agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, Obedience: obeys}}, streams: stream}, 7, []revocation.Proxy{connected}},
+		"connected counts more than stored":    {crowd{live: []ca.Recorded{svid(webID, "web-1", "u-web-1", "1f")}, reports: []report.Report{said("web-1", webID, "1f", stale)}, agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, Obedience: obeys}}, streams: stream}, 8, []revocation.Proxy{connected}},
+		"it acknowledged what was before that": {crowd{agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, Obedience: obeys}}, streams: stream}, 6, []revocation.Proxy{unproven}},
 		"a stream without an agent":            {crowd{streams: stream}, 7, []revocation.Proxy{{Name: "shop/web-1", SPIFFEID: webID, Connected: true, DenyAcked: true}}},
 		"the later of two streams":             {crowd{streams: append(slices.Clone(stream), xds.ProxyStatus{Name: "shop/web-1", SPIFFEID: webID})}, 7, []revocation.Proxy{{Name: "shop/web-1", SPIFFEID: webID, Connected: true}}},
 	} {
@@ -107,7 +107,7 @@ func TestAnIssuerWaitsForWhoCanHearOfIt(t *testing.T) {
 			svid(webID, "web-4", "u-web-4", "4f"), svid(tillID, "till-1", "u-till-1", "5f")},
 		reports: []report.Report{said("web-1", webID, "1f", old), said("web-2", webID, "2f", newest), said("web-3", webID, "3f", old),
 			said("web-4", webID, "4f", old), said("till-1", tillID, "5f", old)},
-		agents:  []agents.Agent{{Name: "shop/web-3", SPIFFEID: webID, Obedience: old}},
+		agents:  []agents.Agent{{Name: "shop/web-3", SPIFFEID: webID, Bound: true, Obedience: old}},
 		streams: []xds.ProxyStatus{{Name: "shop/grpc-1", SPIFFEID: webID}},
 	}
 	c.list.Certificates = []revocation.Certificate{{Serial: "1f"}, {Serial: "3f"}, {Serial: "5f", Quarantined: true}}

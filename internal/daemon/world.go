@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 
@@ -52,11 +53,14 @@ func (w *world) Pod(namespace, name string) (identity.Pod, bool) {
 
 // nodes tells an agent's pod from its node ID, by the rules of the xDS server, and
 // more strictly: reports are evidence and take room, so a pod that the mesh does
-// not know (yet) has none.
-type nodes struct{ world *world }
+// not know (yet) has none, and one that holds an SVID of its own speaks for itself.
+type nodes struct {
+	world  *world
+	census *census
+}
 
 // Pod implements agents.Nodes.
-func (n nodes) Pod(caller identity.Caller, nodeID string) (agents.Pod, error) {
+func (n nodes) Pod(ctx context.Context, caller identity.Caller, nodeID string) (agents.Pod, error) {
 	snapshot := n.world.Snapshot()
 	if snapshot == nil {
 		return agents.Pod{}, errNotReady
@@ -69,5 +73,23 @@ func (n nodes) Pod(caller identity.Caller, nodeID string) (agents.Pod, error) {
 	if workload == nil {
 		return agents.Pod{}, status.Errorf(codes.Unavailable, "pod %s is not in the mesh yet; report again when it is", key)
 	}
+	if caller.Pod == "" {
+		if err := n.free(ctx, bearer{pod: podName{key.Namespace, key.Name}, uid: workload.UID, id: caller.Account.String()}); err != nil {
+			return agents.Pod{}, err
+		}
+	}
 	return agents.Pod{Namespace: key.Namespace, Name: key.Name, UID: workload.UID}, nil
+}
+
+// free is nil if any pod of the account may speak for this one.
+func (n nodes) free(ctx context.Context, b bearer) error {
+	holds, err := n.census.bound(ctx, b)
+	if err != nil {
+		return status.Errorf(codes.Unavailable, "whether pod %s/%s holds SVIDs of its own is not known now (%v); report again", b.pod.namespace, b.pod.pod, err)
+	}
+	if holds {
+		return status.Errorf(codes.PermissionDenied, "pod %s/%s: its certificates are bound to the pod, and this proof is not: use a pod-bound token, "+
+			"as kubelet's projected ones are (`ensign token create --pod`), and restart its agent", b.pod.namespace, b.pod.pod)
+	}
+	return nil
 }

@@ -21,7 +21,8 @@ func TestOnlyPodsOfTheMeshReport(t *testing.T) {
 	w := &world{}
 	caller := identity.Caller{Account: web, Expires: time.Now().Add(time.Hour)}
 	node := func(pod string) string { return "sidecar~10.0.0.5~" + pod + ".shop~cluster.local" }
-	if _, err := (nodes{w}).Pod(caller, node("web-1")); err == nil {
+	people := nodes{w, &census{ledger: &flock{}}}
+	if _, err := people.Pod(t.Context(), caller, node("web-1")); err == nil {
 		t.Error("a report was taken before the mesh was loaded")
 	}
 	w.snapshot.Store(&mesh.Snapshot{
@@ -33,7 +34,7 @@ func TestOnlyPodsOfTheMeshReport(t *testing.T) {
 		},
 	})
 	for pod, want := range map[string]codes.Code{"web-1": codes.OK, "till-1": codes.PermissionDenied, "ghost": codes.Unavailable} {
-		if _, err := (nodes{w}).Pod(caller, node(pod)); status.Code(err) != want {
+		if _, err := people.Pod(t.Context(), caller, node(pod)); status.Code(err) != want {
 			t.Errorf("%s: %v, want %v", pod, err, want)
 		}
 	}
