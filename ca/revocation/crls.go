@@ -61,6 +61,8 @@ type CRLs struct {
 	turn sync.Mutex
 	mark mark // guarded by turn
 	now  atomic.Pointer[published]
+	// waits is the issuer that is being introduced; nil: none is.
+	waits atomic.Pointer[Introduction]
 }
 
 type published struct {

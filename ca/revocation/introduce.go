@@ -16,6 +16,18 @@ import (
 // pollEverybody is how often the mesh is asked whether it has a new issuer's CRL.
 const pollEverybody = 50 * time.Millisecond
 
+// Introduction is an issuer that waits until the mesh has its CRL.
+type Introduction struct {
+	// Issuer is its serial, lower-case hex.
+	Issuer string
+	// Waiting names those that have not, and Until is when it signs without them.
+	Waiting []string
+	Until   time.Time
+}
+
+// Introducing is the issuer that waits now; nil if none does.
+func (c *CRLs) Introducing() *Introduction { return c.waits.Load() }
+
 // Introduce makes an issuer that the ledger has known to the mesh; only then may it sign
 // SVIDs. When it returns nil, its CRL, which is valid as long as the issuer, is on disk
 // and every proxy has it, or no CRL is in force, or those who have not were waited
@@ -28,8 +40,10 @@ func (c *CRLs) Introduce(ctx context.Context, issuer *x509.Certificate) error {
 	if len(set.CRLs) == 0 || c.cfg.Everybody == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, c.cfg.IntroduceWait, errWaited)
+	until := time.Now().Add(c.cfg.IntroduceWait)
+	ctx, cancel := context.WithDeadlineCause(ctx, until, errWaited)
 	defer cancel()
+	defer c.waits.Store(nil)
 	tick := time.NewTicker(pollEverybody)
 	defer tick.Stop()
 	for {
@@ -37,6 +51,7 @@ func (c *CRLs) Introduce(ctx context.Context, issuer *x509.Certificate) error {
 		if len(waiting) == 0 {
 			return nil
 		}
+		c.waits.Store(&Introduction{Issuer: serialOf(issuer), Waiting: waiting, Until: until})
 		select {
 		case <-ctx.Done():
 			if !errors.Is(context.Cause(ctx), errWaited) {

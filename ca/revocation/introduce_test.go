@@ -49,14 +49,17 @@ func TestAnIssuerWaitsForTheMesh(t *testing.T) {
 			t.Fatalf("does not wait: %v", err)
 		default:
 		}
+		if i := a.crls.Introducing(); i == nil || i.Issuer != "c" || len(i.Waiting) != 1 || i.Waiting[0] != "shop/reviews-1" || time.Until(i.Until) != 2*time.Second {
+			t.Errorf("nobody hears whom it waits for: %+v", i)
+		}
 		if set, _ := a.crls.Current(); len(set.CRLs) != 3 {
 			t.Errorf("the mesh cannot have the CRL: %+v", set)
 		}
 		a.lag()
 		time.Sleep(pollEverybody)
 		synctest.Wait()
-		if err := <-waits; err != nil {
-			t.Error(err)
+		if err := <-waits; err != nil || a.crls.Introducing() != nil {
+			t.Errorf("%v, %+v", err, a.crls.Introducing())
 		}
 		a.lag("shop/reviews-1")
 		start, waits := time.Now(), introduced("d")

@@ -18,8 +18,8 @@ func (a *Ailment) Error() string { return a.Err.Error() }
 // Unwrap is what [errors.Is] looks at.
 func (a *Ailment) Unwrap() error { return a.Err }
 
-// sinceOf is since when an error of a place is so; zero if nobody knows.
-func sinceOf(err error) time.Time {
+// SinceOf is since when an error of a place is so; zero if that is not known.
+func SinceOf(err error) time.Time {
 	var known *Ailment
 	if errors.As(err, &known) {
 		return known.Since

@@ -58,7 +58,7 @@ func (m *Manager) rootStatus(s *state, a *anchor, l *look) RootStatus {
 	}
 	if r.Trusted || r.Signing || s.returns(a) {
 		r.Problem = m.ailing(a)
-		r.ProblemSince = sinceOf(r.Problem)
+		r.ProblemSince = SinceOf(r.Problem)
 	}
 	return r
 }

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/ensign-mesh/ensign/ca"
+	"github.com/ensign-mesh/ensign/ca/revocation"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
@@ -95,6 +96,7 @@ func (s *Service) authority(ctx context.Context) (*ensignv1.Authority, <-chan st
 	if err := s.config.Issuing.Healthy(clock); err != nil {
 		out.Issuer.Problem = err.Error()
 	}
+	out.Issuer.Introduction = introductionOf(s.config.CRLs.Introducing())
 	// Where the place signs each SVID, nothing is issued without it.
 	if !issuer.Remote {
 		out.Upstream.IssuingUntil = out.Issuer.NotAfter
@@ -122,10 +124,20 @@ func issuerOf(i ca.IssuerStatus) *ensignv1.IssuerStatus {
 	}
 }
 
+// introductionOf is the next issuer, with the first by name of those that it waits for.
+func introductionOf(i *revocation.Introduction) *ensignv1.Introduction {
+	if i == nil {
+		return nil
+	}
+	return &ensignv1.Introduction{
+		Serial: i.Issuer, Laggards: i.Waiting[:min(len(i.Waiting), shownLaggards)], Waiting: uint32(len(i.Waiting)), Until: stamp(i.Until),
+	}
+}
+
 func upstreamOf(u Upstream) *ensignv1.UpstreamStatus {
 	out := &ensignv1.UpstreamStatus{Place: u.Place, CredentialExpiresAt: stamp(u.CredentialExpires)}
 	if u.Problem != nil {
-		out.Problem = u.Problem.Error()
+		out.Problem, out.ProblemSince = u.Problem.Error(), stamp(rotation.SinceOf(u.Problem))
 	}
 	return out
 }
@@ -137,6 +149,9 @@ func rootOf(r rotation.RootStatus) *ensignv1.Root {
 	}
 	if c := r.Certificate; c != nil {
 		out.Subject, out.NotBefore, out.NotAfter = c.Subject.String(), timestamppb.New(c.NotBefore), timestamppb.New(c.NotAfter)
+	}
+	if r.Problem != nil {
+		out.Problem, out.ProblemSince = r.Problem.Error(), stamp(r.ProblemSince)
 	}
 	return out
 }

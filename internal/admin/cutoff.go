@@ -22,6 +22,8 @@ type Register interface {
 // CRLs are those in force.
 type CRLs interface {
 	Current() (*revocation.Set, <-chan struct{})
+	// Introducing is the issuer that waits for proxies to have its CRL; nil if none does.
+	Introducing() *revocation.Introduction
 }
 
 // CutOff cuts off, or lets back in. The act is in the ledger, under the caller's

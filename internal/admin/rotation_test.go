@@ -106,7 +106,7 @@ func (mint) Healthy(time.Time) error { return errors.New("nothing is issued") }
 // office is the service over a carousel, and a context of somebody on the socket.
 func office(ctx context.Context, c *carousel) (*Service, context.Context) {
 	s := New(Config{
-		Register: &drill{}, Rotations: c, Issuing: mint{}, Logger: slog.New(slog.DiscardHandler),
+		Register: &drill{}, CRLs: without{}, Rotations: c, Issuing: mint{}, Logger: slog.New(slog.DiscardHandler),
 		Upstream: func() Upstream {
 			return Upstream{Place: "vault", Problem: errors.New("sealed"), CredentialExpires: time.Unix(7, 0)}
 		},

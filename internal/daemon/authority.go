@@ -163,6 +163,7 @@ func (a *authority) run(ctx context.Context) error {
 	group.Go(func() error { return a.register.Run(ctx) })
 	group.Go(func() error { return a.crls.Run(ctx) })
 	group.Go(func() error { return a.runVault(ctx) })
+	group.Go(func() error { return a.rootKeys.Run(ctx) })
 	if err := group.Wait(); ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca/keystore/kms"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/ca/upstream"
+	"github.com/ensign-mesh/ensign/test/lab/softhsm"
 )
 
 // alone is an upstream of one root.
@@ -44,9 +45,9 @@ func issues(t *testing.T, r rotation.Root) error {
 // TestBuiltInRootsInAModule: the first root, the next one that a rotation makes, and
 // both opened again by the next process.
 func TestBuiltInRootsInAModule(t *testing.T) {
-	hsm, files, dir, ledger := newToken(t), sealed(t), t.TempDir(), &catest.Ledger{}
+	hsm, files, dir, ledger := softhsm.New(t), sealed(t), t.TempDir(), &catest.Ledger{}
 	place := func() (*upstream.Builtin, *kms.Store) {
-		keys := open(t, hsm.uri(hsm.pinFile), files, files)
+		keys := open(t, hsm.URI(hsm.PINFile), files, files)
 		b, err := upstream.NewBuiltin(upstream.Config{Dir: dir, TrustDomain: catest.TrustDomain, Keys: keys, Ledger: ledger})
 		if err != nil {
 			t.Fatal(err)
@@ -62,7 +63,7 @@ func TestBuiltInRootsInAModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := hsm.keys(t); n != 2 {
+	if n := hsm.Keys(t); n != 2 {
 		t.Errorf("%d keys are in the module", n)
 	}
 	if text, err := next.Request(t.Context()); err != nil {

@@ -8,9 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,39 +19,8 @@ import (
 
 	"github.com/ensign-mesh/ensign/ca/keystore"
 	"github.com/ensign-mesh/ensign/ca/keystore/kms"
-	"github.com/ensign-mesh/ensign/internal/need"
+	"github.com/ensign-mesh/ensign/test/lab/softhsm"
 )
-
-// token is a token of a real SoftHSM, alone in its folder.
-type token struct{ dir, module, pinFile string }
-
-func newToken(t *testing.T) token {
-	t.Helper()
-	k := token{dir: t.TempDir(), module: need.SoftHSM(t)}
-	k.pinFile = filepath.Join(k.dir, "pin")
-	conf := filepath.Join(k.dir, "softhsm2.conf")
-	text := "directories.tokendir = " + k.objects() + "\nobjectstore.backend = file\nlog.level = ERROR\n"
-	if err := errors.Join(os.Mkdir(k.objects(), 0o700), os.WriteFile(conf, []byte(text), 0o600), os.WriteFile(k.pinFile, []byte("1234\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("SOFTHSM2_CONF", conf)
-	k.init(t)
-	return k
-}
-
-func (k token) objects() string { return filepath.Join(k.dir, "tokens") }
-
-func (k token) init(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "softhsm2-util", "--init-token", "--free", "--label", "ensign", "--pin", "1234", "--so-pin", "5678").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
-
-func (k token) uri(pinFile string) string {
-	return fmt.Sprintf("pkcs11:module-path=%s;token=ensign?pin-source=%s", k.module, pinFile)
-}
 
 func sealed(t *testing.T) *keystore.Store {
 	t.Helper()
@@ -106,8 +73,8 @@ func equal(a, b crypto.Signer) bool { return a.Public().(*ecdsa.PublicKey).Equal
 // TestKeysAreMadeInTheModule: once, found again by the next process, and nothing but a
 // reference is on disk.
 func TestKeysAreMadeInTheModule(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
-	s := open(t, hsm.uri(hsm.pinFile), files, files)
+	hsm, files := softhsm.New(t), sealed(t)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
 	if _, err := s.ReadKey("root"); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("before it is made: %v", err)
 	}
@@ -121,7 +88,7 @@ func TestKeysAreMadeInTheModule(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := open(t, hsm.uri(hsm.pinFile), files, files)
+	again := open(t, hsm.URI(hsm.PINFile), files, files)
 	for _, get := range []func() (crypto.Signer, error){
 		func() (crypto.Signer, error) { return again.ReadKey("root") },
 		func() (crypto.Signer, error) { return again.EnsureKey("root", nil) },
@@ -140,9 +107,9 @@ func TestKeysAreMadeInTheModule(t *testing.T) {
 
 // TestSealedKeysStayWhereTheyAre: and the next one is made in the module.
 func TestSealedKeysStayWhereTheyAre(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
+	hsm, files := softhsm.New(t), sealed(t)
 	old := ensureSealed(t, open(t, "", files, files), "root")
-	s := open(t, hsm.uri(hsm.pinFile), files, files)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
 	if got := ensure(t, s, "root"); !equal(got, old) || signs(got) != nil {
 		t.Error("the root's key changed with --root-key")
 	}
@@ -180,9 +147,9 @@ func (f *failing) Write(name string, secret []byte) error {
 
 // TestACrashLeavesOneKey: the key that was made and not noted is found, not made again.
 func TestACrashLeavesOneKey(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
+	hsm, files := softhsm.New(t), sealed(t)
 	for writes := range 2 {
-		crashing := open(t, hsm.uri(hsm.pinFile), files, &failing{files, writes})
+		crashing := open(t, hsm.URI(hsm.PINFile), files, &failing{files, writes})
 		if _, err := crashing.EnsureKey("root", nil); err == nil {
 			t.Fatal("no crash")
 		}
@@ -193,28 +160,18 @@ func TestACrashLeavesOneKey(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := open(t, hsm.uri(hsm.pinFile), files, files)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
 	if err := signs(ensure(t, s, "root")); err != nil {
 		t.Error(err)
 	}
-	if n := hsm.keys(t); n != 1 {
+	if n := hsm.Keys(t); n != 1 {
 		t.Errorf("%d keys are in the module", n)
 	}
 }
 
-// keys counts the private keys of the token: two objects a pair.
-func (k token) keys(t *testing.T) int {
-	t.Helper()
-	found, err := filepath.Glob(filepath.Join(k.objects(), "*", "*.object"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return (len(found) - 1) / 2 // one is the token itself
-}
-
 func TestTwoCallersMakeOneKey(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
-	s := open(t, hsm.uri(hsm.pinFile), files, files)
+	hsm, files := softhsm.New(t), sealed(t)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
@@ -224,7 +181,7 @@ func TestTwoCallersMakeOneKey(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if n := hsm.keys(t); n != 1 {
+	if n := hsm.Keys(t); n != 1 {
 		t.Errorf("%d keys are in the module", n)
 	}
 }
@@ -232,14 +189,14 @@ func TestTwoCallersMakeOneKey(t *testing.T) {
 // TestAModuleThatComesBack: a key is read while its module is away, and signs again
 // when it is back, without a restart.
 func TestAModuleThatComesBack(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
-	first := open(t, hsm.uri(hsm.pinFile), files, files)
+	hsm, files := softhsm.New(t), sealed(t)
+	first := open(t, hsm.URI(hsm.PINFile), files, files)
 	live := ensure(t, first, "root")
-	away := hsm.objects() + ".away"
-	if err := errors.Join(signs(live), first.Close(), os.Rename(hsm.objects(), away), os.Mkdir(hsm.objects(), 0o700)); err != nil {
+	away := hsm.Objects() + ".away"
+	if err := errors.Join(signs(live), first.Close(), os.Rename(hsm.Objects(), away), os.Mkdir(hsm.Objects(), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	read, err := open(t, hsm.uri(hsm.pinFile), files, files).ReadKey("root")
+	read, err := open(t, hsm.URI(hsm.PINFile), files, files).ReadKey("root")
 	if err != nil {
 		t.Fatalf("reading asks the module: %v", err)
 	}
@@ -248,7 +205,7 @@ func TestAModuleThatComesBack(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := errors.Join(os.Remove(hsm.objects()), os.Rename(away, hsm.objects())); err != nil {
+	if err := errors.Join(os.Remove(hsm.Objects()), os.Rename(away, hsm.Objects())); err != nil {
 		t.Fatal(err)
 	}
 	for name, key := range map[string]crypto.Signer{"read while it was away": read, "from before": live} {
@@ -260,9 +217,9 @@ func TestAModuleThatComesBack(t *testing.T) {
 
 // TestAnotherKeyInItsPlaceIsSeen: of the same label and number in the same token.
 func TestAnotherKeyInItsPlaceIsSeen(t *testing.T) {
-	hsm, files := newToken(t), sealed(t)
-	key := ensure(t, open(t, hsm.uri(hsm.pinFile), files, files), "root")
-	thief, err := pkcs11.New(t.Context(), apiv1.Options{URI: hsm.uri(hsm.pinFile)})
+	hsm, files := softhsm.New(t), sealed(t)
+	key := ensure(t, open(t, hsm.URI(hsm.PINFile), files, files), "root")
+	thief, err := pkcs11.New(t.Context(), apiv1.Options{URI: hsm.URI(hsm.PINFile)})
 	if err != nil {
 		t.Fatal(err)
 	}

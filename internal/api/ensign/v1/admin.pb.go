@@ -3075,9 +3075,14 @@ type Root struct {
 	// Workloads trust it now.
 	Trusted bool `protobuf:"varint,7,opt,name=trusted,proto3" json:"trusted,omitempty"`
 	// Issuers are signed by it now.
-	Signing       bool   `protobuf:"varint,8,opt,name=signing,proto3" json:"signing,omitempty"`
-	Compromised   bool   `protobuf:"varint,9,opt,name=compromised,proto3" json:"compromised,omitempty"`
-	LiveSvids     uint32 `protobuf:"varint,10,opt,name=live_svids,json=liveSvids,proto3" json:"live_svids,omitempty"`
+	Signing     bool   `protobuf:"varint,8,opt,name=signing,proto3" json:"signing,omitempty"`
+	Compromised bool   `protobuf:"varint,9,opt,name=compromised,proto3" json:"compromised,omitempty"`
+	LiveSvids   uint32 `protobuf:"varint,10,opt,name=live_svids,json=liveSvids,proto3" json:"live_svids,omitempty"`
+	// Why its place could not have it sign now, and what to do; empty: it could, as far as
+	// is known, or nobody needs it.
+	Problem string `protobuf:"bytes,11,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Unset: nobody knows.
+	ProblemSince  *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=problem_since,json=problemSince,proto3" json:"problem_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3182,6 +3187,20 @@ func (x *Root) GetLiveSvids() uint32 {
 	return 0
 }
 
+func (x *Root) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Root) GetProblemSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProblemSince
+	}
+	return nil
+}
+
 type IssuerStatus struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Serial  string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
@@ -3192,7 +3211,9 @@ type IssuerStatus struct {
 	NotAfter  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
 	ReplaceAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=replace_at,json=replaceAt,proto3" json:"replace_at,omitempty"`
 	// Why nothing can be issued now; empty: it can.
-	Problem       string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	// The next issuer, while it waits; unset: none does.
+	Introduction  *Introduction `protobuf:"bytes,8,opt,name=introduction,proto3" json:"introduction,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3276,6 +3297,84 @@ func (x *IssuerStatus) GetProblem() string {
 	return ""
 }
 
+func (x *IssuerStatus) GetIntroduction() *Introduction {
+	if x != nil {
+		return x.Introduction
+	}
+	return nil
+}
+
+// Introduction is an issuer that signs nothing before the proxies have its CRL.
+type Introduction struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Serial string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	// The first 100 of those that are waited for, by name; waiting is how many there are.
+	Laggards []string `protobuf:"bytes,2,rep,name=laggards,proto3" json:"laggards,omitempty"`
+	Waiting  uint32   `protobuf:"varint,3,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	// From then on it signs without them.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Introduction) Reset() {
+	*x = Introduction{}
+	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Introduction) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Introduction) ProtoMessage() {}
+
+func (x *Introduction) ProtoReflect() protoreflect.Message {
+	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Introduction.ProtoReflect.Descriptor instead.
+func (*Introduction) Descriptor() ([]byte, []int) {
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *Introduction) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *Introduction) GetLaggards() []string {
+	if x != nil {
+		return x.Laggards
+	}
+	return nil
+}
+
+func (x *Introduction) GetWaiting() uint32 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *Introduction) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 type UpstreamStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Place string                 `protobuf:"bytes,1,opt,name=place,proto3" json:"place,omitempty"`
@@ -3284,14 +3383,16 @@ type UpstreamStatus struct {
 	// When ensignd's token there ends; unset: never, or there is none.
 	CredentialExpiresAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=credential_expires_at,json=credentialExpiresAt,proto3" json:"credential_expires_at,omitempty"`
 	// Without it, issuance goes on until then.
-	IssuingUntil  *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issuing_until,json=issuingUntil,proto3" json:"issuing_until,omitempty"`
+	IssuingUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=issuing_until,json=issuingUntil,proto3" json:"issuing_until,omitempty"`
+	// Unset: nobody knows.
+	ProblemSince  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=problem_since,json=problemSince,proto3" json:"problem_since,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpstreamStatus) Reset() {
 	*x = UpstreamStatus{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	mi := &file_ensign_v1_admin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3303,7 +3404,7 @@ func (x *UpstreamStatus) String() string {
 func (*UpstreamStatus) ProtoMessage() {}
 
 func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[45]
+	mi := &file_ensign_v1_admin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3316,7 +3417,7 @@ func (x *UpstreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpstreamStatus.ProtoReflect.Descriptor instead.
 func (*UpstreamStatus) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{45}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *UpstreamStatus) GetPlace() string {
@@ -3343,6 +3444,13 @@ func (x *UpstreamStatus) GetCredentialExpiresAt() *timestamppb.Timestamp {
 func (x *UpstreamStatus) GetIssuingUntil() *timestamppb.Timestamp {
 	if x != nil {
 		return x.IssuingUntil
+	}
+	return nil
+}
+
+func (x *UpstreamStatus) GetProblemSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ProblemSince
 	}
 	return nil
 }
@@ -3377,7 +3485,7 @@ type Rotation struct {
 
 func (x *Rotation) Reset() {
 	*x = Rotation{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[46]
+	mi := &file_ensign_v1_admin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3497,7 @@ func (x *Rotation) String() string {
 func (*Rotation) ProtoMessage() {}
 
 func (x *Rotation) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[46]
+	mi := &file_ensign_v1_admin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3510,7 @@ func (x *Rotation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rotation.ProtoReflect.Descriptor instead.
 func (*Rotation) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{46}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Rotation) GetId() string {
@@ -3544,7 +3652,7 @@ type Gate struct {
 
 func (x *Gate) Reset() {
 	*x = Gate{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[47]
+	mi := &file_ensign_v1_admin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3556,7 +3664,7 @@ func (x *Gate) String() string {
 func (*Gate) ProtoMessage() {}
 
 func (x *Gate) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[47]
+	mi := &file_ensign_v1_admin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3569,7 +3677,7 @@ func (x *Gate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gate.ProtoReflect.Descriptor instead.
 func (*Gate) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{47}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Gate) GetName() string {
@@ -3647,7 +3755,7 @@ type RotationLaggard struct {
 
 func (x *RotationLaggard) Reset() {
 	*x = RotationLaggard{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[48]
+	mi := &file_ensign_v1_admin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3767,7 @@ func (x *RotationLaggard) String() string {
 func (*RotationLaggard) ProtoMessage() {}
 
 func (x *RotationLaggard) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[48]
+	mi := &file_ensign_v1_admin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3780,7 @@ func (x *RotationLaggard) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotationLaggard.ProtoReflect.Descriptor instead.
 func (*RotationLaggard) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{48}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RotationLaggard) GetName() string {
@@ -3737,7 +3845,7 @@ type RotationEvent struct {
 
 func (x *RotationEvent) Reset() {
 	*x = RotationEvent{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[49]
+	mi := &file_ensign_v1_admin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3749,7 +3857,7 @@ func (x *RotationEvent) String() string {
 func (*RotationEvent) ProtoMessage() {}
 
 func (x *RotationEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[49]
+	mi := &file_ensign_v1_admin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3762,7 +3870,7 @@ func (x *RotationEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RotationEvent.ProtoReflect.Descriptor instead.
 func (*RotationEvent) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{49}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RotationEvent) GetTime() *timestamppb.Timestamp {
@@ -3810,7 +3918,7 @@ type RenewProxyRequest struct {
 
 func (x *RenewProxyRequest) Reset() {
 	*x = RenewProxyRequest{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[50]
+	mi := &file_ensign_v1_admin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3822,7 +3930,7 @@ func (x *RenewProxyRequest) String() string {
 func (*RenewProxyRequest) ProtoMessage() {}
 
 func (x *RenewProxyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[50]
+	mi := &file_ensign_v1_admin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3835,7 +3943,7 @@ func (x *RenewProxyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewProxyRequest.ProtoReflect.Descriptor instead.
 func (*RenewProxyRequest) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{50}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *RenewProxyRequest) GetName() string {
@@ -3857,7 +3965,7 @@ type RenewProxyResponse struct {
 
 func (x *RenewProxyResponse) Reset() {
 	*x = RenewProxyResponse{}
-	mi := &file_ensign_v1_admin_proto_msgTypes[51]
+	mi := &file_ensign_v1_admin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3869,7 +3977,7 @@ func (x *RenewProxyResponse) String() string {
 func (*RenewProxyResponse) ProtoMessage() {}
 
 func (x *RenewProxyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ensign_v1_admin_proto_msgTypes[51]
+	mi := &file_ensign_v1_admin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3882,7 +3990,7 @@ func (x *RenewProxyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewProxyResponse.ProtoReflect.Descriptor instead.
 func (*RenewProxyResponse) Descriptor() ([]byte, []int) {
-	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{51}
+	return file_ensign_v1_admin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *RenewProxyResponse) GetBefore() string {
@@ -4151,7 +4259,7 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\x06bundle\x18\x03 \x01(\tR\x06bundle\x125\n" +
 	"\bupstream\x18\x04 \x01(\v2\x19.ensign.v1.UpstreamStatusR\bupstream\x12/\n" +
 	"\brotation\x18\x05 \x01(\v2\x13.ensign.v1.RotationR\brotation\x12,\n" +
-	"\x03now\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xd5\x02\n" +
+	"\x03now\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"\xb0\x03\n" +
 	"\x04Root\x12 \n" +
 	"\vfingerprint\x18\x01 \x01(\tR\vfingerprint\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x14\n" +
@@ -4165,7 +4273,9 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\vcompromised\x18\t \x01(\bR\vcompromised\x12\x1d\n" +
 	"\n" +
 	"live_svids\x18\n" +
-	" \x01(\rR\tliveSvids\"\x9d\x02\n" +
+	" \x01(\rR\tliveSvids\x12\x18\n" +
+	"\aproblem\x18\v \x01(\tR\aproblem\x12?\n" +
+	"\rproblem_since\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\fproblemSince\"\xda\x02\n" +
 	"\fIssuerStatus\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
@@ -4175,12 +4285,19 @@ const file_ensign_v1_admin_proto_rawDesc = "" +
 	"\tnot_after\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x129\n" +
 	"\n" +
 	"replace_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\treplaceAt\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem\"\xd1\x01\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\x12;\n" +
+	"\fintroduction\x18\b \x01(\v2\x17.ensign.v1.IntroductionR\fintroduction\"\x8e\x01\n" +
+	"\fIntroduction\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x1a\n" +
+	"\blaggards\x18\x02 \x03(\tR\blaggards\x12\x18\n" +
+	"\awaiting\x18\x03 \x01(\rR\awaiting\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\x92\x02\n" +
 	"\x0eUpstreamStatus\x12\x14\n" +
 	"\x05place\x18\x01 \x01(\tR\x05place\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\x12N\n" +
 	"\x15credential_expires_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x13credentialExpiresAt\x12?\n" +
-	"\rissuing_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fissuingUntil\"\xf6\x04\n" +
+	"\rissuing_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\fissuingUntil\x12?\n" +
+	"\rproblem_since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\fproblemSince\"\xf6\x04\n" +
 	"\bRotation\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12#\n" +
 	"\x04from\x18\x02 \x01(\v2\x0f.ensign.v1.RootR\x04from\x12\x1f\n" +
@@ -4264,7 +4381,7 @@ func file_ensign_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_ensign_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_ensign_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_ensign_v1_admin_proto_goTypes = []any{
 	(GetProxyConfigRequest_Source)(0), // 0: ensign.v1.GetProxyConfigRequest.Source
 	(Laggards_Policy)(0),              // 1: ensign.v1.Laggards.Policy
@@ -4313,123 +4430,128 @@ var file_ensign_v1_admin_proto_goTypes = []any{
 	(*Authority)(nil),                 // 44: ensign.v1.Authority
 	(*Root)(nil),                      // 45: ensign.v1.Root
 	(*IssuerStatus)(nil),              // 46: ensign.v1.IssuerStatus
-	(*UpstreamStatus)(nil),            // 47: ensign.v1.UpstreamStatus
-	(*Rotation)(nil),                  // 48: ensign.v1.Rotation
-	(*Gate)(nil),                      // 49: ensign.v1.Gate
-	(*RotationLaggard)(nil),           // 50: ensign.v1.RotationLaggard
-	(*RotationEvent)(nil),             // 51: ensign.v1.RotationEvent
-	(*RenewProxyRequest)(nil),         // 52: ensign.v1.RenewProxyRequest
-	(*RenewProxyResponse)(nil),        // 53: ensign.v1.RenewProxyResponse
-	(*durationpb.Duration)(nil),       // 54: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 55: google.protobuf.Timestamp
-	(*Report)(nil),                    // 56: ensign.v1.Report
+	(*Introduction)(nil),              // 47: ensign.v1.Introduction
+	(*UpstreamStatus)(nil),            // 48: ensign.v1.UpstreamStatus
+	(*Rotation)(nil),                  // 49: ensign.v1.Rotation
+	(*Gate)(nil),                      // 50: ensign.v1.Gate
+	(*RotationLaggard)(nil),           // 51: ensign.v1.RotationLaggard
+	(*RotationEvent)(nil),             // 52: ensign.v1.RotationEvent
+	(*RenewProxyRequest)(nil),         // 53: ensign.v1.RenewProxyRequest
+	(*RenewProxyResponse)(nil),        // 54: ensign.v1.RenewProxyResponse
+	(*durationpb.Duration)(nil),       // 55: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 56: google.protobuf.Timestamp
+	(*Report)(nil),                    // 57: ensign.v1.Report
 }
 var file_ensign_v1_admin_proto_depIdxs = []int32{
-	54, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	55, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
+	55, // 0: ensign.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	56, // 1: ensign.v1.CreateTokenResponse.expires_at:type_name -> google.protobuf.Timestamp
 	6,  // 2: ensign.v1.ListProxiesResponse.proxies:type_name -> ensign.v1.Proxy
 	11, // 3: ensign.v1.ListProxiesResponse.holds:type_name -> ensign.v1.Hold
-	55, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
+	56, // 4: ensign.v1.Proxy.connected_at:type_name -> google.protobuf.Timestamp
 	9,  // 5: ensign.v1.Proxy.types:type_name -> ensign.v1.TypeStatus
-	56, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
-	55, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
+	57, // 6: ensign.v1.Proxy.report:type_name -> ensign.v1.Report
+	56, // 7: ensign.v1.Proxy.reported_at:type_name -> google.protobuf.Timestamp
 	7,  // 8: ensign.v1.Proxy.mechanisms:type_name -> ensign.v1.Mechanisms
 	8,  // 9: ensign.v1.Mechanisms.deny:type_name -> ensign.v1.Mechanism
 	8,  // 10: ensign.v1.Mechanisms.crl:type_name -> ensign.v1.Mechanism
 	8,  // 11: ensign.v1.Mechanisms.cut:type_name -> ensign.v1.Mechanism
-	55, // 12: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
+	56, // 12: ensign.v1.TypeStatus.acked_at:type_name -> google.protobuf.Timestamp
 	10, // 13: ensign.v1.TypeStatus.rejections:type_name -> ensign.v1.Rejection
-	55, // 14: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
+	56, // 14: ensign.v1.Hold.since:type_name -> google.protobuf.Timestamp
 	0,  // 15: ensign.v1.GetProxyConfigRequest.source:type_name -> ensign.v1.GetProxyConfigRequest.Source
 	11, // 16: ensign.v1.ReleaseHoldResponse.released:type_name -> ensign.v1.Hold
 	18, // 17: ensign.v1.ListIdentitiesResponse.identities:type_name -> ensign.v1.Identity
-	55, // 18: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
-	55, // 19: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
+	56, // 18: ensign.v1.Identity.last_issued_at:type_name -> google.protobuf.Timestamp
+	56, // 19: ensign.v1.Identity.last_expires_at:type_name -> google.protobuf.Timestamp
 	22, // 20: ensign.v1.ReadLedgerResponse.entry:type_name -> ensign.v1.LedgerEntry
 	23, // 21: ensign.v1.ReadLedgerResponse.checkpoint:type_name -> ensign.v1.LedgerCheckpoint
-	55, // 22: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
+	56, // 22: ensign.v1.FindEntriesRequest.since:type_name -> google.protobuf.Timestamp
 	26, // 23: ensign.v1.CutOffResponse.act:type_name -> ensign.v1.CutOffAct
 	27, // 24: ensign.v1.CutOffResponse.plan:type_name -> ensign.v1.CutOffPlan
-	55, // 25: ensign.v1.CutOffAct.time:type_name -> google.protobuf.Timestamp
+	56, // 25: ensign.v1.CutOffAct.time:type_name -> google.protobuf.Timestamp
 	28, // 26: ensign.v1.CutOffPlan.svids:type_name -> ensign.v1.PlannedSVID
-	55, // 27: ensign.v1.PlannedSVID.issued_at:type_name -> google.protobuf.Timestamp
-	55, // 28: ensign.v1.PlannedSVID.expires_at:type_name -> google.protobuf.Timestamp
+	56, // 27: ensign.v1.PlannedSVID.issued_at:type_name -> google.protobuf.Timestamp
+	56, // 28: ensign.v1.PlannedSVID.expires_at:type_name -> google.protobuf.Timestamp
 	26, // 29: ensign.v1.ListCutOffsResponse.acts:type_name -> ensign.v1.CutOffAct
 	33, // 30: ensign.v1.WatchCutOffResponse.laggards:type_name -> ensign.v1.Laggard
 	36, // 31: ensign.v1.AuditIdentitiesResponse.findings:type_name -> ensign.v1.Finding
-	55, // 32: ensign.v1.Finding.at:type_name -> google.protobuf.Timestamp
-	54, // 33: ensign.v1.RotateRootRequest.window:type_name -> google.protobuf.Duration
+	56, // 32: ensign.v1.Finding.at:type_name -> google.protobuf.Timestamp
+	55, // 33: ensign.v1.RotateRootRequest.window:type_name -> google.protobuf.Duration
 	38, // 34: ensign.v1.RotateRootRequest.laggards:type_name -> ensign.v1.Laggards
 	1,  // 35: ensign.v1.Laggards.policy:type_name -> ensign.v1.Laggards.Policy
-	54, // 36: ensign.v1.Laggards.after:type_name -> google.protobuf.Duration
+	55, // 36: ensign.v1.Laggards.after:type_name -> google.protobuf.Duration
 	40, // 37: ensign.v1.RotateRootResponse.plan:type_name -> ensign.v1.RotationPlan
 	44, // 38: ensign.v1.RotateRootResponse.authority:type_name -> ensign.v1.Authority
 	45, // 39: ensign.v1.RotationPlan.from:type_name -> ensign.v1.Root
 	45, // 40: ensign.v1.RotationPlan.to:type_name -> ensign.v1.Root
-	50, // 41: ensign.v1.RotationPlan.laggards:type_name -> ensign.v1.RotationLaggard
+	51, // 41: ensign.v1.RotationPlan.laggards:type_name -> ensign.v1.RotationLaggard
 	44, // 42: ensign.v1.SteerRotationResponse.authority:type_name -> ensign.v1.Authority
 	45, // 43: ensign.v1.Authority.roots:type_name -> ensign.v1.Root
 	46, // 44: ensign.v1.Authority.issuer:type_name -> ensign.v1.IssuerStatus
-	47, // 45: ensign.v1.Authority.upstream:type_name -> ensign.v1.UpstreamStatus
-	48, // 46: ensign.v1.Authority.rotation:type_name -> ensign.v1.Rotation
-	55, // 47: ensign.v1.Authority.now:type_name -> google.protobuf.Timestamp
-	55, // 48: ensign.v1.Root.not_before:type_name -> google.protobuf.Timestamp
-	55, // 49: ensign.v1.Root.not_after:type_name -> google.protobuf.Timestamp
-	55, // 50: ensign.v1.IssuerStatus.not_before:type_name -> google.protobuf.Timestamp
-	55, // 51: ensign.v1.IssuerStatus.not_after:type_name -> google.protobuf.Timestamp
-	55, // 52: ensign.v1.IssuerStatus.replace_at:type_name -> google.protobuf.Timestamp
-	55, // 53: ensign.v1.UpstreamStatus.credential_expires_at:type_name -> google.protobuf.Timestamp
-	55, // 54: ensign.v1.UpstreamStatus.issuing_until:type_name -> google.protobuf.Timestamp
-	45, // 55: ensign.v1.Rotation.from:type_name -> ensign.v1.Root
-	45, // 56: ensign.v1.Rotation.to:type_name -> ensign.v1.Root
-	55, // 57: ensign.v1.Rotation.step_since:type_name -> google.protobuf.Timestamp
-	54, // 58: ensign.v1.Rotation.window:type_name -> google.protobuf.Duration
-	38, // 59: ensign.v1.Rotation.laggards_policy:type_name -> ensign.v1.Laggards
-	49, // 60: ensign.v1.Rotation.gate:type_name -> ensign.v1.Gate
-	55, // 61: ensign.v1.Rotation.renewals_until:type_name -> google.protobuf.Timestamp
-	51, // 62: ensign.v1.Rotation.timeline:type_name -> ensign.v1.RotationEvent
-	50, // 63: ensign.v1.Gate.laggards:type_name -> ensign.v1.RotationLaggard
-	55, // 64: ensign.v1.RotationLaggard.last_seen:type_name -> google.protobuf.Timestamp
-	55, // 65: ensign.v1.RotationLaggard.until:type_name -> google.protobuf.Timestamp
-	55, // 66: ensign.v1.RotationEvent.time:type_name -> google.protobuf.Timestamp
-	55, // 67: ensign.v1.RenewProxyResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
-	2,  // 68: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
-	4,  // 69: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
-	12, // 70: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
-	14, // 71: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
-	16, // 72: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
-	19, // 73: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
-	21, // 74: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
-	24, // 75: ensign.v1.AdminService.CutOff:input_type -> ensign.v1.CutOffRequest
-	29, // 76: ensign.v1.AdminService.ListCutOffs:input_type -> ensign.v1.ListCutOffsRequest
-	31, // 77: ensign.v1.AdminService.WatchCutOff:input_type -> ensign.v1.WatchCutOffRequest
-	34, // 78: ensign.v1.AdminService.AuditIdentities:input_type -> ensign.v1.AuditIdentitiesRequest
-	37, // 79: ensign.v1.AdminService.RotateRoot:input_type -> ensign.v1.RotateRootRequest
-	41, // 80: ensign.v1.AdminService.SteerRotation:input_type -> ensign.v1.SteerRotationRequest
-	43, // 81: ensign.v1.AdminService.GetAuthority:input_type -> ensign.v1.GetAuthorityRequest
-	43, // 82: ensign.v1.AdminService.WatchAuthority:input_type -> ensign.v1.GetAuthorityRequest
-	52, // 83: ensign.v1.AdminService.RenewProxy:input_type -> ensign.v1.RenewProxyRequest
-	3,  // 84: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
-	5,  // 85: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
-	13, // 86: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
-	15, // 87: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
-	17, // 88: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
-	20, // 89: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
-	22, // 90: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
-	25, // 91: ensign.v1.AdminService.CutOff:output_type -> ensign.v1.CutOffResponse
-	30, // 92: ensign.v1.AdminService.ListCutOffs:output_type -> ensign.v1.ListCutOffsResponse
-	32, // 93: ensign.v1.AdminService.WatchCutOff:output_type -> ensign.v1.WatchCutOffResponse
-	35, // 94: ensign.v1.AdminService.AuditIdentities:output_type -> ensign.v1.AuditIdentitiesResponse
-	39, // 95: ensign.v1.AdminService.RotateRoot:output_type -> ensign.v1.RotateRootResponse
-	42, // 96: ensign.v1.AdminService.SteerRotation:output_type -> ensign.v1.SteerRotationResponse
-	44, // 97: ensign.v1.AdminService.GetAuthority:output_type -> ensign.v1.Authority
-	44, // 98: ensign.v1.AdminService.WatchAuthority:output_type -> ensign.v1.Authority
-	53, // 99: ensign.v1.AdminService.RenewProxy:output_type -> ensign.v1.RenewProxyResponse
-	84, // [84:100] is the sub-list for method output_type
-	68, // [68:84] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	48, // 45: ensign.v1.Authority.upstream:type_name -> ensign.v1.UpstreamStatus
+	49, // 46: ensign.v1.Authority.rotation:type_name -> ensign.v1.Rotation
+	56, // 47: ensign.v1.Authority.now:type_name -> google.protobuf.Timestamp
+	56, // 48: ensign.v1.Root.not_before:type_name -> google.protobuf.Timestamp
+	56, // 49: ensign.v1.Root.not_after:type_name -> google.protobuf.Timestamp
+	56, // 50: ensign.v1.Root.problem_since:type_name -> google.protobuf.Timestamp
+	56, // 51: ensign.v1.IssuerStatus.not_before:type_name -> google.protobuf.Timestamp
+	56, // 52: ensign.v1.IssuerStatus.not_after:type_name -> google.protobuf.Timestamp
+	56, // 53: ensign.v1.IssuerStatus.replace_at:type_name -> google.protobuf.Timestamp
+	47, // 54: ensign.v1.IssuerStatus.introduction:type_name -> ensign.v1.Introduction
+	56, // 55: ensign.v1.Introduction.until:type_name -> google.protobuf.Timestamp
+	56, // 56: ensign.v1.UpstreamStatus.credential_expires_at:type_name -> google.protobuf.Timestamp
+	56, // 57: ensign.v1.UpstreamStatus.issuing_until:type_name -> google.protobuf.Timestamp
+	56, // 58: ensign.v1.UpstreamStatus.problem_since:type_name -> google.protobuf.Timestamp
+	45, // 59: ensign.v1.Rotation.from:type_name -> ensign.v1.Root
+	45, // 60: ensign.v1.Rotation.to:type_name -> ensign.v1.Root
+	56, // 61: ensign.v1.Rotation.step_since:type_name -> google.protobuf.Timestamp
+	55, // 62: ensign.v1.Rotation.window:type_name -> google.protobuf.Duration
+	38, // 63: ensign.v1.Rotation.laggards_policy:type_name -> ensign.v1.Laggards
+	50, // 64: ensign.v1.Rotation.gate:type_name -> ensign.v1.Gate
+	56, // 65: ensign.v1.Rotation.renewals_until:type_name -> google.protobuf.Timestamp
+	52, // 66: ensign.v1.Rotation.timeline:type_name -> ensign.v1.RotationEvent
+	51, // 67: ensign.v1.Gate.laggards:type_name -> ensign.v1.RotationLaggard
+	56, // 68: ensign.v1.RotationLaggard.last_seen:type_name -> google.protobuf.Timestamp
+	56, // 69: ensign.v1.RotationLaggard.until:type_name -> google.protobuf.Timestamp
+	56, // 70: ensign.v1.RotationEvent.time:type_name -> google.protobuf.Timestamp
+	56, // 71: ensign.v1.RenewProxyResponse.acknowledged_at:type_name -> google.protobuf.Timestamp
+	2,  // 72: ensign.v1.AdminService.CreateToken:input_type -> ensign.v1.CreateTokenRequest
+	4,  // 73: ensign.v1.AdminService.ListProxies:input_type -> ensign.v1.ListProxiesRequest
+	12, // 74: ensign.v1.AdminService.GetProxyConfig:input_type -> ensign.v1.GetProxyConfigRequest
+	14, // 75: ensign.v1.AdminService.ReleaseHold:input_type -> ensign.v1.ReleaseHoldRequest
+	16, // 76: ensign.v1.AdminService.ListIdentities:input_type -> ensign.v1.ListIdentitiesRequest
+	19, // 77: ensign.v1.AdminService.ReadLedger:input_type -> ensign.v1.ReadLedgerRequest
+	21, // 78: ensign.v1.AdminService.FindEntries:input_type -> ensign.v1.FindEntriesRequest
+	24, // 79: ensign.v1.AdminService.CutOff:input_type -> ensign.v1.CutOffRequest
+	29, // 80: ensign.v1.AdminService.ListCutOffs:input_type -> ensign.v1.ListCutOffsRequest
+	31, // 81: ensign.v1.AdminService.WatchCutOff:input_type -> ensign.v1.WatchCutOffRequest
+	34, // 82: ensign.v1.AdminService.AuditIdentities:input_type -> ensign.v1.AuditIdentitiesRequest
+	37, // 83: ensign.v1.AdminService.RotateRoot:input_type -> ensign.v1.RotateRootRequest
+	41, // 84: ensign.v1.AdminService.SteerRotation:input_type -> ensign.v1.SteerRotationRequest
+	43, // 85: ensign.v1.AdminService.GetAuthority:input_type -> ensign.v1.GetAuthorityRequest
+	43, // 86: ensign.v1.AdminService.WatchAuthority:input_type -> ensign.v1.GetAuthorityRequest
+	53, // 87: ensign.v1.AdminService.RenewProxy:input_type -> ensign.v1.RenewProxyRequest
+	3,  // 88: ensign.v1.AdminService.CreateToken:output_type -> ensign.v1.CreateTokenResponse
+	5,  // 89: ensign.v1.AdminService.ListProxies:output_type -> ensign.v1.ListProxiesResponse
+	13, // 90: ensign.v1.AdminService.GetProxyConfig:output_type -> ensign.v1.GetProxyConfigResponse
+	15, // 91: ensign.v1.AdminService.ReleaseHold:output_type -> ensign.v1.ReleaseHoldResponse
+	17, // 92: ensign.v1.AdminService.ListIdentities:output_type -> ensign.v1.ListIdentitiesResponse
+	20, // 93: ensign.v1.AdminService.ReadLedger:output_type -> ensign.v1.ReadLedgerResponse
+	22, // 94: ensign.v1.AdminService.FindEntries:output_type -> ensign.v1.LedgerEntry
+	25, // 95: ensign.v1.AdminService.CutOff:output_type -> ensign.v1.CutOffResponse
+	30, // 96: ensign.v1.AdminService.ListCutOffs:output_type -> ensign.v1.ListCutOffsResponse
+	32, // 97: ensign.v1.AdminService.WatchCutOff:output_type -> ensign.v1.WatchCutOffResponse
+	35, // 98: ensign.v1.AdminService.AuditIdentities:output_type -> ensign.v1.AuditIdentitiesResponse
+	39, // 99: ensign.v1.AdminService.RotateRoot:output_type -> ensign.v1.RotateRootResponse
+	42, // 100: ensign.v1.AdminService.SteerRotation:output_type -> ensign.v1.SteerRotationResponse
+	44, // 101: ensign.v1.AdminService.GetAuthority:output_type -> ensign.v1.Authority
+	44, // 102: ensign.v1.AdminService.WatchAuthority:output_type -> ensign.v1.Authority
+	54, // 103: ensign.v1.AdminService.RenewProxy:output_type -> ensign.v1.RenewProxyResponse
+	88, // [88:104] is the sub-list for method output_type
+	72, // [72:88] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_ensign_v1_admin_proto_init() }
@@ -4448,7 +4570,7 @@ func file_ensign_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ensign_v1_admin_proto_rawDesc), len(file_ensign_v1_admin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   52,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
