@@ -26,6 +26,8 @@ func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Ce
 		return misissued("validity", "issuer is valid to %s, asked for %s", cert.NotAfter, asked.NotAfter)
 	case cert.KeyUsage&x509.KeyUsageCRLSign == 0:
 		return misissued("key_usage", "issuer may not sign CRLs")
+	case len(cert.ExtKeyUsage)+len(cert.UnknownExtKeyUsage) > 0:
+		return misissued("key_usage", "issuer is limited in what its leaves may be used for")
 	}
 	if err := checkScope(chain[0], td); err != nil {
 		return err
@@ -34,8 +36,13 @@ func checkIssuer(chain []*x509.Certificate, key crypto.PublicKey, asked *x509.Ce
 }
 
 // checkScope refuses an issuer that is not limited to the trust domain: it would be
-// a CA for every other one too.
+// a CA for every other one too. One that is limited in more would come into force, and
+// then no leaf of it would verify.
 func checkScope(cert *x509.Certificate, td spiffeid.TrustDomain) error {
+	names := slices.Concat(cert.ExcludedURIDomains, cert.PermittedDNSDomains, cert.ExcludedDNSDomains, cert.PermittedEmailAddresses, cert.ExcludedEmailAddresses)
+	if ranges := slices.Concat(cert.PermittedIPRanges, cert.ExcludedIPRanges); len(names)+len(ranges) > 0 {
+		return misissued("name_constraints", "other names than URIs are limited, or some are excluded: %q %v", names, ranges)
+	}
 	if !cert.PermittedDNSDomainsCritical || !slices.Equal(cert.PermittedURIDomains, []string{td.Name()}) {
 		return misissued("name_constraints", "URI names are limited to %q, must be to %q, critical", cert.PermittedURIDomains, td.Name())
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 
@@ -30,6 +31,19 @@ func TestBadIssuersAreRefused(t *testing.T) {
 	})
 	t.Run("not critical", func(t *testing.T) {
 		refusesIssuer(t, "name_constraints", func(c *x509.Certificate) { c.PermittedDNSDomainsCritical = false })
+	})
+	_, everywhere, _ := net.ParseCIDR("0.0.0.0/0")
+	for name, alter := range map[string]func(*x509.Certificate){
+		"our own domain excluded": func(c *x509.Certificate) { c.ExcludedURIDomains = []string{catest.TrustDomain.Name()} },
+		"some DNS names only":     func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"link.invalid"} },
+		"DNS names excluded":      func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{"localhost"} },
+		"some addresses only":     func(c *x509.Certificate) { c.PermittedIPRanges = []*net.IPNet{everywhere} },
+		"addresses excluded":      func(c *x509.Certificate) { c.ExcludedIPRanges = []*net.IPNet{everywhere} },
+	} {
+		t.Run(name, func(t *testing.T) { refusesIssuer(t, "name_constraints", alter) })
+	}
+	t.Run("for servers only", func(t *testing.T) {
+		refusesIssuer(t, "key_usage", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} })
 	})
 	t.Run("not yet valid", func(t *testing.T) {
 		refusesIssuer(t, "validity", func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) })
