@@ -67,12 +67,15 @@ func agent(ts *testscript.TestScript, neg bool, args []string) {
 		last: &ensignv1.Report{NodeId: node, Acknowledged: &ensignv1.SecretState{Serial: serial}},
 	}
 	ts.Check(p.report())
-	followed := make(chan struct{})
+	followed := make(chan uint64, 1)
 	go p.follow(followed)
 	select {
-	case <-followed:
-	case <-time.After(10 * time.Second):
-		ts.Fatalf("not told who is cut off within 10 s")
+	case sequence := <-followed:
+		shown(ts, args[0], func(p *ensignv1.Proxy) bool {
+			return p.Report.GetSequence() >= sequence && p.Report.GetAcknowledged().GetSerial() == serial && (!obedient || p.Mechanisms.GetDeny().GetState() == "OBEYS")
+		})
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("not told who is cut off within 20 s")
 	}
 }
 
@@ -131,8 +134,8 @@ func (p *follower) report() error {
 	return p.stream.Send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: p.last}})
 }
 
-// follow does as it is told, and closes followed when that has begun.
-func (p *follower) follow(followed chan struct{}) {
+// follow does as it is told, and gives the first report of who is cut off to followed.
+func (p *follower) follow(followed chan<- uint64) {
 	cuts := 0
 	for {
 		message, err := p.stream.Recv()
@@ -154,7 +157,7 @@ func (p *follower) follow(followed chan struct{}) {
 			return
 		}
 		if cuts == 1 && followed != nil {
-			close(followed)
+			followed <- p.last.Sequence
 			followed = nil
 		}
 	}
@@ -182,7 +185,7 @@ func (p *follower) believe(trust *ensignv1.Trust) error {
 	if err != nil {
 		return err
 	}
-	p.last.Acknowledged.Bundle = bundle.Hash()
+	p.last.Acknowledged.Bundle, p.last.TrustSequence = bundle.Hash(), trust.Sequence
 	if before := p.livesOn; before != "" && before != trust.Root {
 		err = p.renew()
 	}

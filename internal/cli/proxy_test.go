@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,7 +16,10 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+
+	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
 
 const clusterType = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
@@ -54,11 +59,29 @@ func proxy(ts *testscript.TestScript, neg bool, args []string) {
 	go answer(stream, strings.Join(args[3:], " "), answered)
 	select {
 	case <-answered:
-		// The server reads the answer a moment later.
-		time.Sleep(200 * time.Millisecond)
-	case <-time.After(10 * time.Second):
-		ts.Fatalf("no configuration within 10 s")
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("no configuration within 20 s")
 	}
+	shown(ts, args[0], func(p *ensignv1.Proxy) bool {
+		return p.Connected && len(p.Types) == 2 && !slices.ContainsFunc(p.Types, func(t *ensignv1.TypeStatus) bool { return t.State == "STALE" })
+	})
+}
+
+// shown waits until ensignd, which reads what it is told a moment later, shows a proxy so.
+func shown(ts *testscript.TestScript, name string, so func(*ensignv1.Proxy) bool) {
+	conn, err := grpc.NewClient("unix:"+ts.MkAbs(filepath.Join("data", "admin.sock")), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	ts.Check(err)
+	defer conn.Close()
+	var proxies []*ensignv1.Proxy
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		answer, err := ensignv1.NewAdminServiceClient(conn).ListProxies(context.Background(), &ensignv1.ListProxiesRequest{})
+		ts.Check(err)
+		proxies = answer.Proxies
+		if slices.ContainsFunc(proxies, func(p *ensignv1.Proxy) bool { return p.Name == name && so(p) }) {
+			return
+		}
+	}
+	ts.Fatalf("%s is not shown as it is within 20 s: %v", name, proxies)
 }
 
 func answer(stream discovery.AggregatedDiscoveryService_DeltaAggregatedResourcesClient, refuse string, answered chan struct{}) {
