@@ -14,7 +14,7 @@ type Auth interface {
 	login() (login, error)
 }
 
-// login has a token, or path, body, and what to do when Vault does not take them.
+// login has a token, or a path and a body, and what to do when Vault does not take it.
 type login struct {
 	token string
 	path  string
@@ -31,7 +31,7 @@ func (f authFunc) login() (login, error) { return f() }
 func TokenFile(path string) Auth {
 	return authFunc(func() (login, error) {
 		token, err := readSecret(path)
-		return login{token: token}, err
+		return login{token: token, cure: "put another into " + path}, err
 	})
 }
 
@@ -40,7 +40,7 @@ func AppRole(mount, roleID, secretIDFile string) Auth {
 	return authFunc(func() (login, error) {
 		secret, err := readSecret(secretIDFile)
 		return login{path: "auth/" + mount + "/login", body: map[string]any{"role_id": roleID, "secret_id": secret},
-			cure: fmt.Sprintf("the secret ID in %s or its role ID is not good any more: give others", secretIDFile)}, err
+			cure: fmt.Sprintf("the secret ID in %s or its role ID is not good any more: give others; see deploy/vault/README.md", secretIDFile)}, err
 	})
 }
 
@@ -51,7 +51,7 @@ func JWT(mount, role, tokenFile string) Auth {
 		token, err := readSecret(tokenFile)
 		return login{path: "auth/" + mount + "/login", body: map[string]any{"role": role, "jwt": token},
 			cure: fmt.Sprintf("%s has to hold a token of the account, for the audience and within the time that role %s of auth/%s takes; "+
-				"where vault gives no reason, its account may be gone or vault may be unable to have it reviewed", tokenFile, role, mount)}, err
+				"where vault gives no reason, its account may be gone or vault may be unable to have it reviewed; see deploy/vault/README.md", tokenFile, role, mount)}, err
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/big"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,8 +102,9 @@ func TestWaysToLogIn(t *testing.T) {
 		_, err := s.first(t).CertifyIssuer(t.Context(), newRequest(t))
 		if !errors.Is(err, ErrDenied) && !errors.Is(err, ErrRefused) {
 			t.Errorf("%s with wrong credentials: %v", name, err)
+		} else if says := err.Error(); !strings.Contains(says, wrong) || !strings.Contains(says, "deploy/vault/README.md") {
+			t.Errorf("%s: it does not say what to do: %s", name, says)
 		}
-		t.Log(err)
 	}
 }
 

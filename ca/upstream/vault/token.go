@@ -82,6 +82,9 @@ func (c *client) login(ctx context.Context) error {
 	} else {
 		got, err = c.exchange(ctx, way)
 	}
+	if errors.Is(err, ErrDenied) || errors.Is(err, ErrRefused) {
+		err = fmt.Errorf("%w; %s", err, way.cure)
+	}
 	if err != nil {
 		return fmt.Errorf("logging in to vault: %w", err)
 	}
@@ -92,9 +95,6 @@ func (c *client) login(ctx context.Context) error {
 // exchange gets a token for other credentials.
 func (c *client) exchange(ctx context.Context, way login) (token, error) {
 	answer, err := c.post(ctx, "", way.path, way.body)
-	if errors.Is(err, ErrDenied) || errors.Is(err, ErrRefused) {
-		err = fmt.Errorf("%w; %s; see deploy/vault/README.md", err, way.cure)
-	}
 	if err != nil {
 		return token{}, err
 	}
