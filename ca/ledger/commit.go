@@ -46,6 +46,7 @@ func (l *Ledger) commit(batch []*groupcommit.Request[*entry]) error {
 	}
 	next, added, err := l.write(l.background, batch)
 	if err != nil {
+		err = l.db.Unwritten(err)
 		l.doubt = true
 		l.metrics.failures.Inc()
 		l.config.Logger.Error("ledger not written", "entries", len(batch), "error", err)
@@ -136,7 +137,7 @@ func (l *Ledger) probe() error {
 	}
 	_, err := l.db.Writer.ExecContext(l.background, `INSERT OR REPLACE INTO probe (id, at) VALUES (1, ?)`, time.Now().Unix())
 	if err != nil {
-		return fmt.Errorf("trying to write the ledger: %w", err)
+		return fmt.Errorf("trying to write the ledger: %w", l.db.Unwritten(err))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -149,6 +150,9 @@ func TestWritingThatFailsIsRefusedAndHeals(t *testing.T) {
 			a.appendUntilDead(t, l, 5)
 			if len(a.entries) != 0 || l.Healthy() == nil {
 				t.Fatalf("%d entries answered, healthy %v", len(a.entries), l.Healthy())
+			}
+			if told := l.Healthy().Error(); !strings.Contains(told, "what ails the disk") || !strings.Contains(told, "goes on by itself") {
+				t.Errorf("nobody hears what to do: %s", told)
 			}
 			fail(disk, false)
 			for deadline := time.Now().Add(10 * time.Second); l.Healthy() != nil; time.Sleep(20 * time.Millisecond) {

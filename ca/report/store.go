@@ -112,6 +112,10 @@ func (s *Store) Close() error {
 }
 
 func (s *Store) commit(batch []*groupcommit.Request[write]) error {
+	return s.db.Unwritten(s.write(batch))
+}
+
+func (s *Store) write(batch []*groupcommit.Request[write]) error {
 	tx, err := s.db.Writer.BeginTx(s.background, nil)
 	if err != nil {
 		return fmt.Errorf("beginning: %w", err)
@@ -131,7 +135,7 @@ func (s *Store) commit(batch []*groupcommit.Request[write]) error {
 func (s *Store) probe() error {
 	_, err := s.db.Writer.ExecContext(s.background, `INSERT OR REPLACE INTO probe (id, at) VALUES (1, ?)`, time.Now().Unix())
 	if err != nil {
-		return fmt.Errorf("trying to write the reports: %w", err)
+		return fmt.Errorf("trying to write the reports: %w", s.db.Unwritten(err))
 	}
 	return nil
 }

@@ -192,6 +192,8 @@ func TestAFullDiskIsSaidAndHeals(t *testing.T) {
 	disk.FailWrites(true)
 	if err := s.Put(t.Context(), sample(1)); err == nil || s.Healthy() == nil {
 		t.Fatalf("stored on a full disk: %v, healthy %v", err, s.Healthy())
+	} else if !strings.Contains(err.Error(), "goes on by itself") {
+		t.Errorf("nobody hears what to do: %v", err)
 	}
 	disk.FailWrites(false)
 	for deadline := time.Now().Add(10 * time.Second); s.Healthy() != nil; time.Sleep(20 * time.Millisecond) {

@@ -110,8 +110,23 @@ func (s *Service) authority(ctx context.Context) (*ensignv1.Authority, <-chan st
 	if now.Rotation != nil {
 		out.Rotation = rotationOf(now.Rotation)
 		out.Rotation.From, out.Rotation.To = roots[now.Rotation.From], roots[now.Rotation.To]
+		s.deaf(out.Rotation)
 	}
 	return out, changed, nil
+}
+
+// deaf says of a rotation that runs why nobody's report is heard, if that is so: else it
+// would look as if everybody were late.
+func (s *Service) deaf(r *ensignv1.Rotation) {
+	err := s.config.Reports.Healthy()
+	if err == nil || r.Outcome != running {
+		return
+	}
+	told := "keeping what agents report, so that nobody counts who acknowledges now: " + err.Error()
+	if r.Problem != "" {
+		told = r.Problem + "; " + told
+	}
+	r.Problem = told
 }
 
 func issuerOf(i ca.IssuerStatus) *ensignv1.IssuerStatus {

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/rotation"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 )
@@ -82,6 +83,10 @@ func rotationStatus(err error) error {
 		if errors.Is(err, refusal) {
 			return status.Error(codes.FailedPrecondition, err.Error())
 		}
+	}
+	if errors.Is(err, ca.ErrLedger) {
+		// ensignd is there, and says so itself.
+		return status.Error(codes.Internal, err.Error())
 	}
 	return status.Error(codes.Unavailable, err.Error())
 }

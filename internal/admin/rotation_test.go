@@ -110,6 +110,7 @@ func office(ctx context.Context, c *carousel) (*Service, context.Context) {
 		Upstream: func() Upstream {
 			return Upstream{Place: "vault", Problem: errors.New("sealed"), CredentialExpires: time.Unix(7, 0)}
 		},
+		Reports: &cabinet{},
 	})
 	return s, peer.NewContext(ctx, &peer.Peer{AuthInfo: peercred.Info{UID: 7}})
 }
@@ -155,7 +156,7 @@ func TestWhatIsNotBegun(t *testing.T) {
 	}{
 		"a rotation runs":    {&ensignv1.RotateRootRequest{}, fmt.Errorf("%w: x", rotation.ErrBusy), codes.FailedPrecondition},
 		"refused":            {&ensignv1.RotateRootRequest{}, rotation.ErrRefused, codes.FailedPrecondition},
-		"no ledger":          {&ensignv1.RotateRootRequest{}, ca.ErrLedger, codes.Unavailable},
+		"no ledger":          {&ensignv1.RotateRootRequest{}, ca.ErrLedger, codes.Internal},
 		"a window of a year": {&ensignv1.RotateRootRequest{Window: long}, nil, codes.InvalidArgument},
 		"a negative window":  {&ensignv1.RotateRootRequest{Window: negative}, nil, codes.InvalidArgument},
 		"a negative time":    {&ensignv1.RotateRootRequest{Laggards: &ensignv1.Laggards{After: negative}}, nil, codes.InvalidArgument},

@@ -48,6 +48,8 @@ type Ledger interface {
 // Reports are what agents last said.
 type Reports interface {
 	All(ctx context.Context) ([]report.Report, error)
+	// Healthy says why reports can not be stored now.
+	Healthy() error
 }
 
 // Proxies are the connected Envoys.
@@ -133,7 +135,7 @@ func (s *Service) record(ctx context.Context, actor, verb, object, detail string
 	})
 	if err != nil {
 		s.config.Logger.ErrorContext(ctx, "admin act not recorded", "actor", actor, "verb", verb, "object", object, "error", err)
-		return status.Error(codes.Unavailable, "the ledger can not be written, so nothing was done")
+		return status.Error(codes.Internal, "nothing was done: "+err.Error())
 	}
 	s.config.Logger.InfoContext(ctx, "admin act", "actor", actor, "verb", verb, "object", object, "detail", detail)
 	return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/ledger"
 	"github.com/ensign-mesh/ensign/xds"
 )
@@ -27,19 +28,28 @@ func (r readiness) check(now time.Time) error {
 	if !r.xds.Ready() {
 		errs = append(errs, errNotReady)
 	}
-	if err := r.authority.issuing.Healthy(now); err != nil {
+	if err := (issuability{r.authority}).Healthy(now); err != nil {
 		errs = append(errs, fmt.Errorf("nothing can be issued: %w", err))
-	}
-	if err := r.authority.ledger.Healthy(); err != nil {
-		errs = append(errs, fmt.Errorf("the ledger can not be written, so nothing is issued: %w", err))
-	}
-	if err := r.authority.register.Healthy(); err != nil {
-		errs = append(errs, fmt.Errorf("nothing is issued: %w", err))
 	}
 	if err := r.authority.reports.Healthy(); err != nil {
 		errs = append(errs, fmt.Errorf("reports can not be stored: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// issuability is the CA with all that it needs to issue anything. It implements admin.Issuing.
+type issuability struct{ *authority }
+
+// Status implements admin.Issuing.
+func (i issuability) Status() ca.IssuerStatus { return i.issuing.Status() }
+
+// Healthy implements admin.Issuing.
+func (i issuability) Healthy(now time.Time) error {
+	err := i.ledger.Healthy()
+	if err != nil {
+		err = fmt.Errorf("the ledger can not be written: %w", err)
+	}
+	return errors.Join(err, i.register.Healthy(), i.issuing.Healthy(now))
 }
 
 // newHealthServer serves /metrics, /readyz and /healthz.

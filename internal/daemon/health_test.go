@@ -48,7 +48,7 @@ func TestReadyzTurnsRedWithTheLedger(t *testing.T) {
 		server.Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))
 		return w.Code, w.Body.String()
 	}
-	const red = "the ledger can not be written, so nothing is issued"
+	const red = "nothing can be issued: the ledger can not be written"
 	if _, text := ready(); strings.Contains(text, red) {
 		t.Fatalf("before: %s", text)
 	}

@@ -90,7 +90,7 @@ func (s serving) admin(minter *satoken.Minter, signing *caserver.Server) *admin.
 			Cut:  func() *revocation.List { list, _ := a.register.Current(); return list },
 			Mesh: s.world, LongestLife: s.config.profile.Longest(), MaxTokenAge: clientcert.DefaultMaxTokenAge,
 		},
-		Register: a.register, CRLs: a.crls, Population: s.people, Rotations: a.roots, Issuing: a.issuing, Upstream: a.upstream,
+		Register: a.register, CRLs: a.crls, Population: s.people, Rotations: a.roots, Issuing: issuability{a}, Upstream: a.upstream,
 		TrustDomain: s.config.domain, Mesh: s.world.Snapshot, Admins: s.config.admins, Logger: s.log,
 	})
 }

@@ -36,6 +36,8 @@ type DB struct {
 	Writer *sql.DB
 	// Reader has several connections that refuse to write.
 	Reader *sql.DB
+
+	path string
 }
 
 // Open opens the file, makes it with its tables if there is none, and returns
@@ -72,7 +74,7 @@ func openPools(c Config) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", c.Path, err), writer.Close())
 	}
 	reader.SetMaxOpenConns(readers)
-	return &DB{Writer: writer, Reader: reader}, nil
+	return &DB{Writer: writer, Reader: reader, path: c.Path}, nil
 }
 
 func (db *DB) prepare(ctx context.Context, c Config) error {
