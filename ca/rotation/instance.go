@@ -18,6 +18,9 @@ type Instance struct {
 	Connected bool
 	// Gone: the mesh has no such pod any more, and no agent of it is connected.
 	Gone bool
+	// Doubt is why nobody knows whether it is gone, and what to do; "" if that is known.
+	// Then it is waited for.
+	Doubt string
 }
 
 // SVID is one live certificate of an instance.

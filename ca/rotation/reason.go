@@ -16,6 +16,9 @@ func (q *question) reason(i *Instance, v verdict) string {
 	if i.Report != nil && i.Report.Problem != "" {
 		text += "; its agent says: " + i.Report.Problem
 	}
+	if i.Doubt != "" {
+		text += "; " + i.Doubt
+	}
 	if v.passed {
 		text += fmt.Sprintf("; passed over, since there was no sign of it for %s", q.after)
 	}

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,6 +17,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/report"
 	"github.com/ensign-mesh/ensign/ca/revocation"
+	"github.com/ensign-mesh/ensign/ca/rotation"
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/internal/agents"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -45,7 +48,7 @@ func TestWhoMaySpeakForAPod(t *testing.T) {
 			if status.Code(err) != want {
 				t.Errorf("%q for %s: %v, want %v", caller.Pod, pod, err, want)
 			}
-			if want == codes.PermissionDenied && !strings.Contains(err.Error(), "its certificates are bound to the pod") {
+			if want == codes.PermissionDenied && !strings.Contains(fmt.Sprint(err), "its certificates are bound to the pod") {
 				t.Errorf("what to do is not said: %v", err)
 			}
 		}
@@ -123,6 +126,37 @@ func TestNobodyObeysForAPod(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAnEmptyPictureMakesNobodyGone: manifests without a single pod, while there are live
+// SVIDs, have fallen over more likely than all pods are gone.
+func TestAnEmptyPictureMakesNobodyGone(t *testing.T) {
+	f := &flock{}
+	f.issuer("i1", "r1")
+	f.svid("web", "web-1", "1f", "", "i1")
+	f.svid("web", "", "2f", "", "i1")
+	for name, c := range map[string]struct {
+		pods  []string
+		gone  bool
+		doubt string
+	}{
+		"empty":           {nil, false, "ensign revoke --id " + webID},
+		"others are left": {[]string{"till-1"}, true, ""},
+	} {
+		got, _, err := f.followers(t, c.pods...).Instances(t.Context())
+		if err != nil || len(got) != 2 {
+			t.Fatalf("%s: %v, %v", name, got, err)
+		}
+		for _, one := range got {
+			if one.Gone != c.gone || (one.Doubt == "") != (c.doubt == "") || !strings.Contains(one.Doubt, c.doubt) {
+				t.Errorf("%s: %s is gone: %t, %q", name, one.Name, one.Gone, one.Doubt)
+			}
+		}
+	}
+	there, _, err := f.followers(t, "web-1").Instances(t.Context())
+	if err != nil || slices.ContainsFunc(there, func(one rotation.Instance) bool { return one.Gone || one.Doubt != "" }) {
+		t.Errorf("%+v, %v", there, err)
 	}
 }
 

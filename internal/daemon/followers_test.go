@@ -43,8 +43,8 @@ func TestTheLedgerIsReadOnce(t *testing.T) {
 		look("shop/web-1: 2f@r2")
 		time.Sleep(time.Hour)
 		look()
-		if len(people.census.svids) != 0 {
-			t.Errorf("%d SVIDs that have ended are kept", len(people.census.svids))
+		if c := people.census; len(c.svids) != 0 || len(c.pods) != 0 {
+			t.Errorf("%d SVIDs that have ended are kept, and %d pods that held them", len(c.svids), len(c.pods))
 		}
 	})
 }

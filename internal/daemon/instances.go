@@ -147,7 +147,9 @@ func (s *scene) tops() map[string]string {
 // instance is a bearer without its SVIDs.
 func (s *scene) instance(b bearer) *rotation.Instance {
 	if b.chain != "" {
-		return &rotation.Instance{Name: b.id + "#" + b.chain, SPIFFEID: b.id, Gone: !s.hasAccount(b.id)}
+		one := &rotation.Instance{Name: b.id + "#" + b.chain, SPIFFEID: b.id}
+		s.miss(one, !s.hasAccount(b.id))
+		return one
 	}
 	name := b.pod.namespace + "/" + b.pod.pod
 	one := &rotation.Instance{Name: name, SPIFFEID: b.id}
@@ -158,7 +160,8 @@ func (s *scene) instance(b bearer) *rotation.Instance {
 	w := s.snapshot.Workloads[mesh.Key{Namespace: b.pod.namespace, Name: b.pod.pod}]
 	if w == nil || w.UID != b.uid || w.Account.String() != b.id {
 		// The name may be that of another pod by now.
-		one.Name, one.Gone = name+"#"+cmp.Or(b.uid, b.id), !one.Connected
+		one.Name = name + "#" + cmp.Or(b.uid, b.id)
+		s.miss(one, !one.Connected)
 	}
 	if r, said := s.reports[b.pod]; said && r.PodUID == b.uid && r.SPIFFEID == b.id && (r.Bound || !own) {
 		one.Report = &rotation.Report{
@@ -167,6 +170,18 @@ func (s *scene) instance(b bearer) *rotation.Instance {
 		}
 	}
 	return one
+}
+
+// miss says of an instance that the mesh does not have whether it is gone. A picture
+// without any pod, while somebody holds an SVID, is a source that fell over more likely
+// than a mesh that ended.
+func (s *scene) miss(one *rotation.Instance, missing bool) {
+	if len(s.snapshot.Workloads) > 0 {
+		one.Gone = missing
+	} else if missing {
+		one.Doubt = "the manifests hold no pod at all, so nobody counts as gone: put them back, " +
+			"or, if no pod of it is left, run `ensign revoke --id " + one.SPIFFEID + "`"
+	}
 }
 
 func (s *scene) hasAccount(text string) bool {
