@@ -181,7 +181,7 @@ func TestWhoIsCutOffLosesItsLiveConnections(t *testing.T) {
 	})
 	print := sha256.Sum256(thief.client.Leaf.Raw)
 	control.cutOffs <- &ensignv1.CutOff{Revision: 1, Certificates: []*ensignv1.CutCertificate{{Fingerprint: hex.EncodeToString(print[:])}}}
-	mustEnd(t, stolen, 5*time.Second)
+	mustEnd(t, stolen, 20*time.Second)
 	told := next(t, "report that it is obeyed", control.reports, func(r *ensignv1.Report) bool { return r.GetObedience().GetRevision() == 1 })
 	if o := told.GetObedience(); o.GetCut() != 1 || o.GetOpen() != 0 || o.GetError() != "" {
 		t.Errorf("%v", o)

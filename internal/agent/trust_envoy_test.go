@@ -181,6 +181,5 @@ func TestRootsThatEnvoyRefuses(t *testing.T) {
 	}
 	s.push(word(2, s.new, s.old), s.old, s.new)
 	s.mustPass(s.newClient, "with roots that Envoy reads")
-	time.Sleep(500 * time.Millisecond)
 	load.end(t)
 }
