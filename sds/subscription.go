@@ -101,13 +101,18 @@ func (b *subscription) drop(name string) {
 	b.server.tracker.drop(b.stream, name)
 }
 
-// outdated are the subscribed secrets that the client does not have, by name.
+// outdated are the subscribed secrets that the client does not have, by name. Of the
+// others the tracker hears: by another Trust they may be the same.
 func (b *subscription) outdated(current map[string]secret) []secret {
 	var due []secret
 	for _, name := range []string{SecretCertificate, SecretRoots} {
 		s, ok := current[name]
-		if ok && b.names[name] && b.client[name] != s.version {
+		switch {
+		case !ok || !b.names[name]:
+		case b.client[name] != s.version:
 			due = append(due, s)
+		default:
+			b.server.tracker.offered(b.stream, s)
 		}
 	}
 	return due

@@ -13,10 +13,11 @@ type Acknowledged struct {
 	// Bundle is the BundleHash of the roots that every stream has taken, with no other
 	// ones on their way; "" until the first ACK, and while that is not so.
 	Bundle string
-	// TrustSequence is that of the [Trust] whose roots Bundle is; 0 while there is no
-	// Bundle, or it came by no Trust.
+	// TrustSequence is that of the newest [Trust] which every stream has come to: its
+	// roots are Bundle, and nothing that was to be sent before it is on its way. 0 while
+	// there is no Bundle, as without an Envoy, or it came with an SVID.
 	TrustSequence uint64
-	// At is when the last change of the above was acknowledged; zero before.
+	// At is when the last change of serial or bundle was acknowledged; zero before.
 	At time.Time
 	// Error is the last refusal, with the secret's name; "" if there was none
 	// since the last ACK of that secret.
@@ -120,6 +121,19 @@ func (t *tracker) nack(stream uint64, s secret, nonce, reason string) {
 	t.settle()
 }
 
+// offered notes that there is nothing to send to a stream: it has this secret, or it is
+// on its way to it. If it has the roots already, they are those of the newer Trust, too.
+func (t *tracker) offered(stream uint64, s secret) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.at(stream, s.name)
+	if s.roots == nil || h.taken.roots == nil || h.taken.roots.hash != s.roots.hash {
+		return
+	}
+	h.taken.roots = s.roots
+	t.settle()
+}
+
 func (t *tracker) at(stream uint64, name string) *holder {
 	p := place{stream, name}
 	if t.held[p] == nil {
@@ -141,11 +155,15 @@ func (t *tracker) settle() {
 	if svid := t.oldest(); svid != nil {
 		next.Serial, next.Fingerprint = svid.Serial(), svid.Fingerprint()
 	}
-	if bundle, known := t.bundle(); known {
+	bundle, sequence, known := t.bundle()
+	if known {
 		next.Bundle = bundle
 	}
 	if next != t.state {
 		next.At = time.Now()
+	}
+	if known {
+		next.TrustSequence = sequence
 	}
 	next.CRLRevision, next.CRLError = t.obeyed(), t.crls.problem
 	next.Error = t.errors[SecretCertificate]
@@ -211,22 +229,26 @@ func (t *tracker) oldest() *SVID {
 
 // bundle is the hash of the roots that all streams hold; "" while they hold different
 // ones, or others are on their way, which Envoy may have taken without our hearing of
-// it yet. Roots come back in a rollback, so that no order among them would tell.
-// Unknown without a stream.
-func (t *tracker) bundle() (hash string, known bool) {
+// it yet. Roots come back in a rollback, so that no order among them would tell. The
+// sequence is that of the oldest Trust that some stream has them by. Unknown without a
+// stream.
+func (t *tracker) bundle() (hash string, sequence uint64, known bool) {
 	for p, h := range t.held {
 		if p.name != SecretRoots {
 			continue
 		}
 		if h.taken.name == "" || known && h.taken.roots.hash != hash {
-			return "", true
+			return "", 0, true
+		}
+		if by := h.taken.roots.sequence; !known || by < sequence {
+			sequence = by
 		}
 		hash, known = h.taken.roots.hash, true
 		if slices.ContainsFunc(h.sent, func(s sending) bool { return s.secret.roots.hash != hash }) {
-			return "", true
+			return "", 0, true
 		}
 	}
-	return hash, known
+	return hash, sequence, known
 }
 
 func (t *tracker) watch() (Acknowledged, <-chan struct{}) {

@@ -27,11 +27,15 @@ type fleet struct {
 	fail error
 }
 
-// pod is one instance. Its Envoy's truth: bundle and serial in force there.
+// pod is one instance. Its Envoy's truth: bundle and serial in force there, and the
+// sequence of the Trust whose bundle that is.
 type pod struct {
 	Instance
 	bundle, serial string
+	trust          uint64
 	heard          *Trust
+	// said are the reports so far.
+	said []Report
 	// delay is how long it takes to follow; stuck: it never does.
 	delay time.Duration
 	stuck bool
@@ -44,7 +48,7 @@ func newFleet(w *world, m *Manager, names ...string) *fleet {
 	trust, _ := m.Trust()
 	for n, name := range names {
 		p := &pod{Instance: Instance{Name: name, SPIFFEID: "spiffe://cluster.local/ns/shop/sa/" + name, Connected: true},
-			bundle: trust.Bundle.Hash(), delay: time.Duration(n%7) * 100 * time.Millisecond}
+			bundle: trust.Bundle.Hash(), trust: trust.Sequence, delay: time.Duration(n%7) * 100 * time.Millisecond}
 		f.issue(p)
 		p.serial = p.SVIDs[0].Serial
 		f.report(p)
@@ -63,8 +67,18 @@ func (f *fleet) issue(p *pod) string {
 }
 
 func (f *fleet) report(p *pod) {
-	p.Report = &Report{AckedSerial: p.serial, AckedBundle: p.bundle, ReceivedAt: time.Now()}
+	p.Report = &Report{AckedSerial: p.serial, AckedBundle: p.bundle, TrustSequence: p.trust, ReceivedAt: time.Now()}
+	p.said = append(p.said, *p.Report)
 	f.poke()
+}
+
+// late has a report that a pod composed earlier be stored only now.
+func (p *pod) late(n int) {
+	if len(p.said) > 0 {
+		r := p.said[n%len(p.said)]
+		r.ReceivedAt = time.Now()
+		p.Report = &r
+	}
 }
 
 func (f *fleet) poke() {
@@ -102,6 +116,7 @@ type settleFor struct {
 }
 
 func (s settleFor) Settle(context.Context) error {
+	time.Sleep(s.w.slow)
 	return s.w.act("settle", func() error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -154,7 +169,7 @@ func (f *fleet) obey(ctx context.Context, n int, t *Trust) {
 		p.heard = t
 	}
 	f.mu.Unlock()
-	if older || !wait(delay) || !f.doing(p, t, func() { p.bundle = t.Bundle.Hash() }) {
+	if older || !wait(delay) || !f.doing(p, t, func() { p.bundle, p.trust = t.Bundle.Hash(), t.Sequence }) {
 		return
 	}
 	if !wait(delay) || !f.doing(p, t, func() { f.report(p) }) {

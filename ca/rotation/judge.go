@@ -11,8 +11,8 @@ const (
 	silent          // there is no report at all
 	clockOff        // its clock is too far from ours
 	tooEarly        // by its clock the new root is not valid yet
-	outdated        // its report is older than the step
 	otherBundle     // its Envoy has not acknowledged the bundle of the step
+	otherTrust      // it has such a bundle, by the word of another step
 	unrenewed       // it lives on a root that is to go
 	unproven        // it has an SVID of the new root, and its Envoy has not acknowledged that
 	away            // it is not connected (of a plan)
@@ -26,9 +26,10 @@ type question struct {
 	now      time.Time
 	// since is when the step began, started when this process began to look.
 	since, started time.Time
-	// bundle is the hash that Envoys are to acknowledge, to the root that SVIDs are to
-	// lead to, from is that root's first moment.
+	// bundle is the hash that Envoys are to acknowledge, sequence that of the Trust which
+	// tells it, to the root that SVIDs are to lead to, from is that root's first moment.
 	bundle, to string
+	sequence   uint64
 	from       time.Time
 	// after is how long an instance must have been silent to be passed over; 0: never.
 	after   time.Duration
@@ -38,7 +39,7 @@ type question struct {
 // ask is the question of a state.
 func (s *state) ask(t *Trust, now, started time.Time) *question {
 	r := s.run
-	q := &question{revision: s.revision, step: r.step, now: now, since: r.since, started: started, bundle: t.Bundle.Hash(), skipped: r.skipped}
+	q := &question{revision: s.revision, step: r.step, now: now, since: r.since, started: started, bundle: t.Bundle.Hash(), sequence: t.Sequence, skipped: r.skipped}
 	if r.to != nil {
 		q.to, q.from = r.to.fingerprint, r.to.notBefore()
 	}
@@ -77,9 +78,11 @@ func (q *question) judge(i *Instance) why {
 	switch {
 	case i.Report.AckedBundle != q.bundle:
 		return otherBundle
-	case i.Report.ReceivedAt.Before(q.since):
-		// It may be of an earlier time when the bundle was the same.
-		return outdated
+	case i.Report.TrustSequence != q.sequence:
+		// The same roots were, or will be, those of another step, and other ones between.
+		// No clock tells: a report may wait anywhere before it is stored. A later
+		// sequence is that of another ledger, which was lost.
+		return otherTrust
 	}
 	return ready
 }

@@ -12,9 +12,13 @@ func svidOf(root string, index uint64) SVID {
 	return SVID{Serial: string(rune('a' + index)), Index: index, Root: root, IssuedAt: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour)}
 }
 
-// reporting is an instance with these SVIDs, whose Envoy acknowledged a serial and a bundle.
+// told is the sequence of the Trust that the steps of these tests tell.
+const told = 40
+
+// reporting is an instance with these SVIDs, whose Envoy acknowledged a serial and a
+// bundle, which is the one of the step.
 func reporting(acked, bundle string, svids ...SVID) Instance {
-	return Instance{Name: "shop/a", Connected: true, SVIDs: svids, Report: &Report{AckedSerial: acked, AckedBundle: bundle, ReceivedAt: noon.Add(time.Second)}}
+	return Instance{Name: "shop/a", Connected: true, SVIDs: svids, Report: &Report{AckedSerial: acked, AckedBundle: bundle, TrustSequence: told, ReceivedAt: noon.Add(time.Second)}}
 }
 
 func with(i Instance, edit func(*Instance)) Instance {
@@ -36,20 +40,24 @@ func TestWhoIsReady(t *testing.T) {
 		want     why
 		says     string // part of the reason
 	}{
-		"has both":                  {Distributing, both, ready, ""},
-		"has one":                   {Distributing, reporting("b", "one", old), otherBundle, "has not acknowledged the bundle with the new root"},
-		"has nothing":               {Distributing, reporting("", "", old), otherBundle, ""},
-		"says why":                  {Distributing, with(reporting("b", "one", old), func(i *Instance) { i.Report.Problem = "disk full" }), otherBundle, "its agent says: disk full"},
-		"away":                      {Distributing, with(reporting("b", "one", old), func(i *Instance) { i.Connected = false }), otherBundle, "not connected, last heard of at 2026-11-21T12:00:01Z"},
-		"away but ready":            {Distributing, with(both, func(i *Instance) { i.Connected = false }), ready, ""},
-		"gone":                      {Distributing, with(both, func(i *Instance) { i.Gone, i.Report = true, nil }), gone, ""},
-		"never reported":            {Distributing, with(both, func(i *Instance) { i.Report, i.Connected = nil, false }), silent, "foreign agent"},
-		"new here":                  {Distributing, with(both, func(i *Instance) { i.Report = nil }), silent, "has not reported yet"},
-		"as of an earlier rotation": {Distributing, with(both, func(i *Instance) { i.Report.ReceivedAt = noon.Add(-time.Second) }), outdated, "has not reported since the step began"},
-		"clock behind":              {Distributing, with(both, func(i *Instance) { i.Report.Skew = -12 * time.Minute }), clockOff, "12m0s behind ours"},
-		"clock ahead":               {Distributing, with(both, func(i *Instance) { i.Report.Skew = 10 * time.Minute }), clockOff, "10m0s ahead of ours"},
-		"clock at the limit":        {Distributing, with(both, func(i *Instance) { i.Report.Skew = MaxSkew }), ready, ""},
-		"before the new root":       {Distributing, with(both, func(i *Instance) { i.Report.Skew = -3 * time.Minute }), tooEarly, "valid from 2026-11-21T11:59:00Z"},
+		"has both":               {Distributing, both, ready, ""},
+		"has one":                {Distributing, reporting("b", "one", old), otherBundle, "has not acknowledged the bundle with the new root"},
+		"has nothing":            {Distributing, reporting("", "", old), otherBundle, ""},
+		"says why":               {Distributing, with(reporting("b", "one", old), func(i *Instance) { i.Report.Problem = "disk full" }), otherBundle, "its agent says: disk full"},
+		"away":                   {Distributing, with(reporting("b", "one", old), func(i *Instance) { i.Connected = false }), otherBundle, "not connected, last heard of at 2026-11-21T12:00:01Z"},
+		"away but ready":         {Distributing, with(both, func(i *Instance) { i.Connected = false }), ready, ""},
+		"gone":                   {Distributing, with(both, func(i *Instance) { i.Gone, i.Report = true, nil }), gone, ""},
+		"never reported":         {Distributing, with(both, func(i *Instance) { i.Report, i.Connected = nil, false }), silent, "foreign agent"},
+		"new here":               {Distributing, with(both, func(i *Instance) { i.Report = nil }), silent, "has not reported yet"},
+		"as of an earlier step":  {Distributing, with(both, func(i *Instance) { i.Report.TrustSequence-- }), otherTrust, "the bundle of another step"},
+		"of before, stored now":  {Distributing, with(both, func(i *Instance) { i.Report.TrustSequence, i.Report.ReceivedAt = told-1, noon.Add(time.Minute) }), otherTrust, ""},
+		"of another ledger":      {Distributing, with(both, func(i *Instance) { i.Report.TrustSequence++ }), otherTrust, "the bundle of another step"},
+		"does not say of which":  {Distributing, with(both, func(i *Instance) { i.Report.TrustSequence = 0 }), otherTrust, "older than ensignd"},
+		"our clock was set back": {Distributing, with(both, func(i *Instance) { i.Report.ReceivedAt = noon.Add(-time.Hour) }), ready, ""},
+		"clock behind":           {Distributing, with(both, func(i *Instance) { i.Report.Skew = -12 * time.Minute }), clockOff, "12m0s behind ours"},
+		"clock ahead":            {Distributing, with(both, func(i *Instance) { i.Report.Skew = 10 * time.Minute }), clockOff, "10m0s ahead of ours"},
+		"clock at the limit":     {Distributing, with(both, func(i *Instance) { i.Report.Skew = MaxSkew }), ready, ""},
+		"before the new root":    {Distributing, with(both, func(i *Instance) { i.Report.Skew = -3 * time.Minute }), tooEarly, "valid from 2026-11-21T11:59:00Z"},
 
 		"lives on the old":             {Activating, both, unrenewed, "does not lead to the new root yet"},
 		"has renewed":                  {Activating, renewed, ready, ""},
@@ -70,7 +78,8 @@ func TestWhoIsReady(t *testing.T) {
 
 		"trusts the new alone":  {Retiring, both, ready, ""},
 		"trusts both still":     {Retiring, reporting("c", "older", new1), otherBundle, "without the old root"},
-		"had it once":           {Retiring, with(both, func(i *Instance) { i.Report.ReceivedAt = noon.Add(-time.Hour) }), outdated, ""},
+		"had it once":           {Retiring, with(both, func(i *Instance) { i.Report.TrustSequence -= 20 }), otherTrust, "another step"},
+		"clock set back":        {Retiring, with(both, func(i *Instance) { i.Report.ReceivedAt = noon.Add(-time.Hour) }), ready, ""},
 		"skew is nothing there": {Retiring, with(both, func(i *Instance) { i.Report.Skew = time.Hour }), ready, ""},
 
 		"planned":          {Preparing, both, ready, ""},
@@ -78,7 +87,7 @@ func TestWhoIsReady(t *testing.T) {
 		"planned skew":     {Preparing, with(both, func(i *Instance) { i.Report.Skew = time.Hour }), clockOff, ""},
 		"planned unheard ": {Preparing, with(both, func(i *Instance) { i.Report = nil }), silent, ""},
 	} {
-		q := &question{step: c.step, now: noon.Add(time.Minute), since: noon, bundle: "both", to: "new", from: noon.Add(-time.Minute)}
+		q := &question{step: c.step, now: noon.Add(time.Minute), since: noon, bundle: "both", sequence: told, to: "new", from: noon.Add(-time.Minute)}
 		got := q.judge(&c.instance)
 		if got != c.want {
 			t.Errorf("%s: %d, want %d", name, got, c.want)

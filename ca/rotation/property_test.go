@@ -25,7 +25,7 @@ type event struct {
 
 func anyEvent(r *rapid.T) event {
 	return event{
-		what: rapid.SampledFrom([]string{"begin", "begin", "kill", "stop", "pause", "resume", "rollback", "stuck", "away", "gone", "silent", "well", "born"}).Draw(r, "what"),
+		what: rapid.SampledFrom([]string{"begin", "begin", "kill", "stop", "pause", "resume", "rollback", "stuck", "away", "gone", "silent", "late", "well", "born"}).Draw(r, "what"),
 		pod:  rapid.IntRange(0, 5).Draw(r, "pod"), in: rapid.IntRange(0, 4).Draw(r, "in"),
 		via:    rapid.SampledFrom([]string{"", Vault, Builtin}).Draw(r, "via"),
 		policy: rapid.SampledFrom([]Policy{Wait, SkipOffline, Abort}).Draw(r, "policy"), after: rapid.Bool().Draw(r, "after"),
@@ -43,8 +43,8 @@ func (r recorder) Errorf(format string, args ...any) {
 	*r.errors = append(*r.errors, fmt.Sprintf(format, args...))
 }
 
-// TestWhateverHappens throws pods that hang, go, come back and are born, kills, pauses and
-// rollbacks at rotations under every policy. No gate passes early (the fleet's check
+// TestWhateverHappens throws pods that hang, go, come back and are born, reports that
+// come late, kills, pauses and rollbacks at rotations under every policy. No gate passes early (the fleet's check
 // looks at what is true), and when everybody is well again, every rotation ends with
 // everybody on one root.
 func TestWhateverHappens(t *testing.T) {
@@ -124,6 +124,8 @@ func (w *world) happen(e event, p *process, f *fleet) *process {
 		one(func(p *pod) { p.gone = true })
 	case "silent":
 		one(func(p *pod) { p.Report, p.stuck = nil, true })
+	case "late":
+		one(func(p *pod) { p.late(e.in) })
 	case "well":
 		one(func(p *pod) { p.stuck, p.away = false, false; f.report(p) })
 	case "born":

@@ -36,13 +36,16 @@ func (q *question) cause(i *Instance, w why) string {
 		return fmt.Sprintf("its clock is %s: more than %s is too far for new certificates, set it", skew(i.Report.Skew), MaxSkew)
 	case tooEarly:
 		return fmt.Sprintf("its clock is %s, and the new root is valid from %s: set it, or wait until then", skew(i.Report.Skew), clock(q.from))
-	case outdated:
-		return fmt.Sprintf("its agent has not reported since the step began at %s", clock(q.since))
 	case otherBundle:
 		if q.step == Retiring {
 			return "its Envoy has not acknowledged the bundle without the old root"
 		}
 		return "its Envoy has not acknowledged the bundle with the new root"
+	case otherTrust:
+		if i.Report.TrustSequence == 0 {
+			return "its Envoy has such a bundle, and its agent does not say that it is the one of this step: it has heard of none yet, or is older than ensignd, then replace it"
+		}
+		return fmt.Sprintf("its Envoy has such a bundle as the bundle of another step, and has not acknowledged the one that was told at %s", clock(q.since))
 	case unrenewed:
 		return "its SVID does not lead to the new root yet"
 	case unproven:

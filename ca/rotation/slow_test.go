@@ -12,12 +12,7 @@ func TestASlowStepIsNotPausedAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const slow = 30 * time.Second
 		w := newWorld(t)
-		w.refuse = func(action string) error {
-			if action == "settle" {
-				time.Sleep(slow)
-			}
-			return nil
-		}
+		w.slow = slow
 		p, _ := w.start(nil, names(5)...)
 		defer p.stop()
 		began := time.Now()

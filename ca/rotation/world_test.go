@@ -41,6 +41,8 @@ type world struct {
 	dead   bool
 	// refuse answers an error for an action.
 	refuse func(action string) error
+	// slow is how long it takes to settle.
+	slow time.Duration
 	// lose answers an error for an entry that is written.
 	lose   func(e ca.Entry) error
 	onStep func(v verb, passed []string)

@@ -146,7 +146,7 @@ func (u *pupil) report() error {
 	}
 	u.sequence++
 	return u.stream.Send(&ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: &ensignv1.Report{
-		Sequence: u.sequence, NodeId: "sidecar~10.0.0.5~" + u.pod + ".shop~shop.svc.cluster.local", EnvoyVersion: "1.40.0",
+		Sequence: u.sequence, TrustSequence: u.trust.GetSequence(), NodeId: "sidecar~10.0.0.5~" + u.pod + ".shop~shop.svc.cluster.local", EnvoyVersion: "1.40.0",
 		Clock:        timestamppb.New(time.Now().Add(time.Duration(u.skew.Load()))),
 		Acknowledged: &ensignv1.SecretState{Serial: u.svid.Leaf.SerialNumber.Text(16), Bundle: u.roots.Hash(), AcknowledgedAt: timestamppb.Now()},
 	}}})

@@ -57,6 +57,7 @@ type workload struct {
 
 	svid     *svid
 	bundle   ca.Bundle // what Envoy has acknowledged
+	follows  uint64    // sequence of the Trust whose bundle that is
 	home     string    // the root that it heard last that it should live on
 	cutOff   *ensignv1.CutOff
 	sequence uint64
@@ -177,8 +178,8 @@ func (w *workload) trust(t *ensignv1.Trust) error {
 		return fmt.Errorf("told what to trust: %w", err)
 	}
 	w.fleet.told(w.pod, t, bundle)
-	if bundle.Hash() != w.bundle.Hash() {
-		w.bundle = bundle
+	if t.GetSequence() != w.follows {
+		w.bundle, w.follows = bundle, t.GetSequence()
 		w.report.Reset(w.settles)
 	}
 	if t.GetRoot() == w.home {
@@ -223,7 +224,7 @@ func (w *workload) word() *ensignv1.ConnectRequest {
 	w.sequence++
 	w.fleet.says(w.pod, word{w.bundle.Hash(), w.svid.root, w.svid.serial})
 	report := &ensignv1.Report{
-		Sequence: w.sequence, NodeId: w.node, EnvoyVersion: "1.40.0", Clock: timestamppb.Now(),
+		Sequence: w.sequence, TrustSequence: w.follows, NodeId: w.node, EnvoyVersion: "1.40.0", Clock: timestamppb.Now(),
 		ServedFingerprints: []string{w.svid.fingerprint},
 		Acknowledged: &ensignv1.SecretState{
 			Serial: w.svid.serial, Fingerprint: w.svid.fingerprint, Bundle: w.bundle.Hash(), AcknowledgedAt: timestamppb.Now(),
