@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -80,6 +82,7 @@ func TestARenewalThatCameToNothingIsNotSpent(t *testing.T) {
 				t.Fatal(err)
 			}
 			leave(false)
+			time.Sleep(longestPause)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		working := make(chan func(bool), 1000)
@@ -101,9 +104,80 @@ func TestARenewalThatCameToNothingIsNotSpent(t *testing.T) {
 		for range accountSlots {
 			(<-working)(true)
 		}
-		if own := s.of[account("web")]; own.calls != 0 || len(own.slots) != 0 || len(s.renewals.taken) != accountSlots || own.quota.taken != 0 {
-			t.Errorf("left over: %d calls, %d slots, %d renewals, %d of the day", own.calls, len(own.slots), len(s.renewals.taken), own.quota.taken)
+		if own := s.of[account("web")]; own.calls != 0 || len(own.slots) != 0 || taken(s) != accountSlots || own.quota.taken != 0 {
+			t.Errorf("left over: %d calls, %d slots, %d renewals, %d of the day", own.calls, len(own.slots), taken(s), own.quota.taken)
 		}
+	})
+}
+
+// taken is how many renewals are at work or were had.
+func taken(s *shares) (n int) {
+	for _, r := range s.renewals.of {
+		if r.taken {
+			n++
+		}
+	}
+	return n
+}
+
+// TestAnAgentWhoseRenewalsFailKeepsItsExemption: the CA is away for 30 s, and 50 agents of
+// one account try again as ours do. None hears of a limit, and all get theirs afterwards.
+func TestAnAgentWhoseRenewalsFailKeepsItsExemption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var root atomic.Value
+		root.Store("r2")
+		s := rotating(t, Limits{PerSecond: 0.001, Burst: 1, PerDay: 1}, &root)
+		back := time.Now().Add(30 * time.Second)
+		var all sync.WaitGroup
+		for n := range 50 {
+			all.Go(func() {
+				for wait := 500 * time.Millisecond; ; wait = min(2*wait, 30*time.Second) {
+					leave, err := s.enter(t.Context(), renews("web", fmt.Sprint("old-", n)))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					issued := !time.Now().Before(back)
+					if leave(issued); issued {
+						return
+					}
+					time.Sleep(time.Duration(float64(wait) * (0.5 + 0.5*rand.Float64())))
+				}
+			})
+		}
+		all.Wait()
+		if late := time.Since(back); late > 30*time.Second || taken(s) != 50 {
+			t.Errorf("%d of 50 got theirs, the last %s after the CA was back", taken(s), late)
+		}
+	})
+}
+
+// TestRequestsThatFailAreNotFreeForEver: who sends one after another by an old SVID soon
+// has its account's limits, and still its one renewal when it means it.
+func TestRequestsThatFailAreNotFreeForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var root atomic.Value
+		root.Store("r2")
+		s := rotating(t, Limits{PerSecond: 0.0001, Burst: 1}, &root)
+		in := 0
+		for range 360_000 { // an hour
+			if leave, err := s.enter(t.Context(), renews("web", "old-1")); err == nil {
+				in++
+				leave(false)
+			} else if !errors.As(err, new(*limitError)) {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if most := int(time.Hour/longestPause) + 10; in > most {
+			t.Errorf("%d of its requests were let in within an hour, want %d at most", in, most)
+		}
+		time.Sleep(longestPause)
+		leave, err := s.enter(t.Context(), renews("web", "old-1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave(true)
 	})
 }
 
