@@ -37,8 +37,11 @@ type rootStatus struct {
 	Signing     bool   `json:"signing"`
 	Compromised bool   `json:"compromised"`
 	LiveSVIDs   uint32 `json:"live_svids"`
+	// Problem is why it could not sign now, and what to do; "" too of a root that nobody needs.
+	Problem      string `json:"problem,omitempty"`
+	ProblemSince string `json:"problem_since,omitempty"`
 
-	ends time.Time
+	ends, unwell time.Time
 }
 
 type issuerStatus struct {
@@ -50,20 +53,34 @@ type issuerStatus struct {
 	ReplaceAt string `json:"replace_at,omitempty"`
 	// Problem is why nothing can be issued now.
 	Problem string `json:"problem,omitempty"`
+	// Introducing is the next issuer, while it waits; nil if none does.
+	Introducing *introduction `json:"introducing,omitempty"`
 
 	ends, replace time.Time
+}
+
+// introduction is an issuer that signs nothing before the proxies have its CRL, or until then.
+type introduction struct {
+	Serial  string `json:"serial"`
+	Waiting uint32 `json:"waiting"`
+	// Laggards are the first of them by name.
+	Laggards []string `json:"laggards"`
+	Until    string   `json:"until,omitempty"`
+
+	until time.Time
 }
 
 type upstreamStatus struct {
 	Place string `json:"place"`
 	// Problem is why the next issuer could not be certified now.
 	Problem           string `json:"problem,omitempty"`
+	ProblemSince      string `json:"problem_since,omitempty"`
 	CredentialExpires string `json:"credential_expires_at,omitempty"`
 	// IssuingUntil is until when can be issued if the place stays away; "": no longer, it
 	// signs each SVID itself.
 	IssuingUntil string `json:"issuing_until,omitempty"`
 
-	credential, until time.Time
+	credential, until, unwell time.Time
 }
 
 // when is a moment of the wire, which may be unset.
@@ -94,7 +111,8 @@ func rootOf(r *ensignv1.Root) rootStatus {
 		Fingerprint: r.GetFingerprint(), Subject: r.GetSubject(), Place: r.GetPlace(), Name: r.GetName(),
 		NotBefore: stamp(when(r.GetNotBefore())), NotAfter: stamp(when(r.GetNotAfter())),
 		Trusted: r.GetTrusted(), Signing: r.GetSigning(), Compromised: r.GetCompromised(), LiveSVIDs: r.GetLiveSvids(),
-		ends: when(r.GetNotAfter()),
+		Problem: r.GetProblem(), ProblemSince: stamp(when(r.GetProblemSince())),
+		ends: when(r.GetNotAfter()), unwell: when(r.GetProblemSince()),
 	}
 }
 
@@ -102,13 +120,25 @@ func issuerOf(i *ensignv1.IssuerStatus) issuerStatus {
 	return issuerStatus{
 		Serial: i.GetSerial(), Subject: i.GetSubject(), Root: i.GetRoot(), NotBefore: stamp(when(i.GetNotBefore())),
 		NotAfter: stamp(when(i.GetNotAfter())), ReplaceAt: stamp(when(i.GetReplaceAt())), Problem: i.GetProblem(),
-		ends: when(i.GetNotAfter()), replace: when(i.GetReplaceAt()),
+		Introducing: introductionOf(i.GetIntroduction()),
+		ends:        when(i.GetNotAfter()), replace: when(i.GetReplaceAt()),
+	}
+}
+
+func introductionOf(i *ensignv1.Introduction) *introduction {
+	if i == nil {
+		return nil
+	}
+	return &introduction{
+		Serial: i.GetSerial(), Waiting: i.GetWaiting(), Laggards: append([]string{}, i.GetLaggards()...),
+		Until: stamp(when(i.GetUntil())), until: when(i.GetUntil()),
 	}
 }
 
 func upstreamOf(u *ensignv1.UpstreamStatus) upstreamStatus {
 	return upstreamStatus{
-		Place: u.GetPlace(), Problem: u.GetProblem(), CredentialExpires: stamp(when(u.GetCredentialExpiresAt())),
+		Place: u.GetPlace(), Problem: u.GetProblem(), ProblemSince: stamp(when(u.GetProblemSince())), CredentialExpires: stamp(when(u.GetCredentialExpiresAt())),
 		IssuingUntil: stamp(when(u.GetIssuingUntil())), credential: when(u.GetCredentialExpiresAt()), until: when(u.GetIssuingUntil()),
+		unwell: when(u.GetProblemSince()),
 	}
 }

@@ -36,6 +36,22 @@ func left(now, until time.Time) string {
 	return roughly(until.Sub(now))
 }
 
+// ending is when something ends, or ended.
+func ending(now, end time.Time) string {
+	if end.IsZero() || end.After(now) {
+		return "ends " + until(now, end)
+	}
+	return "ended " + stamp(end) + " (" + roughly(now.Sub(end)) + " ago)"
+}
+
+// since is from when on something is so, for the middle of a sentence; "" if nobody knows.
+func since(now, begun time.Time) string {
+	if begun.IsZero() {
+		return ""
+	}
+	return " since " + stamp(begun) + " (" + roughly(now.Sub(begun)) + ")"
+}
+
 // until is a moment and how far off it is.
 func until(now, then time.Time) string {
 	switch {

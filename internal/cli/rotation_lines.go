@@ -43,6 +43,19 @@ func (r rootStatus) label() string {
 // running says whether there is something to follow.
 func (r *rotation) running() bool { return r != nil && r.Outcome == outcomeRunning }
 
+// past is a rotation that has ended, in one line.
+func (r rotation) past(now time.Time) string {
+	if r.Outcome == outcomeRolledBack {
+		told := fmt.Sprintf("%s rolled back %s%s", r.ID, r.Since, after(" ", r.whyBack()))
+		if r.To.Place == "" {
+			return told + ": before there was a new root, " + r.From.label() + " signs as before"
+		}
+		return told + ": " + r.From.label() + " → " + r.To.label() + ", took " + r.took(now)
+	}
+	return fmt.Sprintf("%s %s %s: %s → %s, took %s, by %s%s",
+		r.ID, r.Outcome, r.Since, r.From.label(), r.To.label(), r.took(now), r.Actor, after(": ", r.Reason))
+}
+
 // headline is what rotates into what, and how that ended.
 func (r rotation) headline() string {
 	verb := "rotation "
@@ -68,7 +81,7 @@ func (r rotation) lines(now time.Time, m marks, most int) []line {
 		lines = append(lines, text(styleWarn, "%spaused: `ensign ca resume` goes on, `ensign ca rollback` goes back", m.indent()))
 	}
 	if r.Problem != "" {
-		lines = append(lines, text(styleBad, "%stried and failed: %s", m.indent(), r.Problem))
+		lines = append(lines, text(styleBad, "%stried and failed, and is tried again: %s", m.indent(), r.Problem))
 	}
 	return append(lines, r.waitingLines(now, most)...)
 }
@@ -123,8 +136,11 @@ func (g *gate) counted() uint32 { return g.Ready + g.Skipped + g.Waiting }
 // progress is how far the step is, in words.
 func (r rotation) progress() string {
 	g := r.Gate
-	if g == nil {
-		return r.happens(max(0, slices.Index(steps, r.Step)))
+	switch {
+	case g == nil && r.Step == steps[0]:
+		return "the new root is being made"
+	case g == nil:
+		return "who has to follow is being looked at"
 	}
 	what := map[string]string{
 		"new-bundle": "trust both roots", "new-root": "live on " + r.To.label(), "old-root-gone": "trust " + r.To.label() + " alone",
@@ -133,7 +149,7 @@ func (r rotation) progress() string {
 	for _, more := range []struct {
 		n    uint32
 		what string
-	}{{g.Skipped, "skipped"}, {g.Unverifiable, "unverifiable"}, {g.Gone, "gone"}} {
+	}{{g.Skipped, "passed over"}, {g.Unverifiable, "without any report"}, {g.Gone, "gone and not waited for"}} {
 		if more.n > 0 {
 			told += fmt.Sprintf(", %d %s", more.n, more.what)
 		}
@@ -162,7 +178,7 @@ func (r rotation) waitingLines(now time.Time, most int) []line {
 	if r.Gate == nil || r.Gate.Waiting == 0 || !r.running() {
 		return nil
 	}
-	lines := []line{nil, text(styleBold, "  waiting for %d", r.Gate.Waiting)}
+	lines := []line{nil, {{styleBold, fmt.Sprintf("  waiting for %d", r.Gate.Waiting)}, {styleDim, r.patience()}}}
 	shown := r.Gate.Laggards[:min(most, len(r.Gate.Laggards))]
 	if len(shown) == 0 {
 		return lines
@@ -187,6 +203,23 @@ func (r rotation) waitingLines(now time.Time, most int) []line {
 	return lines
 }
 
+// patience is what becomes of those that are waited for.
+func (r rotation) patience() string {
+	policy, after, _ := strings.Cut(r.Laggards, "=")
+	if d, err := time.ParseDuration(after); err == nil {
+		after = roughly(d)
+	}
+	switch {
+	case r.Paused:
+		return ""
+	case policy == "skip-offline":
+		return ", and for none that gives no sign of life for " + after
+	case policy == "abort" && !r.Reversed:
+		return ", and back to " + r.From.label() + " if this step takes longer than " + after
+	}
+	return ", each until it follows or its SVID ends"
+}
+
 // laggingHeader is above rows of laggards.
 var laggingHeader = row{"NAME", "SVID ENDS IN", "AGENT", "REASON"}
 
@@ -194,8 +227,6 @@ var laggingHeader = row{"NAME", "SVID ENDS IN", "AGENT", "REASON"}
 func (l lagging) row(now time.Time) row {
 	agent := "connected"
 	switch {
-	case l.Unverifiable:
-		agent = "cannot report"
 	case !l.Connected && l.seen.IsZero():
 		agent = "never seen"
 	case !l.Connected:

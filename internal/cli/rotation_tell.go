@@ -47,6 +47,7 @@ func rotationOnly(a authority) []line {
 		return nil
 	}
 	lines := append([]line{nil}, a.Rotation.lines(a.at, drawnMarks, drawnLaggards)...)
+	lines = append(lines, a.introductionLines(drawnMarks.indent())...)
 	if a.Rotation.running() {
 		lines = append(lines, nil, text(styleDim, "  Ctrl-C leaves it running; ensign ca pause halts it, ensign ca rollback undoes it"))
 	}
@@ -66,6 +67,9 @@ type lineByLine struct {
 
 func (l *lineByLine) tell(a authority, away error) error {
 	head, counts := a.Rotation.line(a.at)
+	if told := a.introducing(); told != "" && a.Rotation.running() {
+		counts += "; " + printable(told)
+	}
 	if away != nil {
 		head, counts = "ensignd is away, waiting for it: "+printable(away.Error()), ""
 	}
@@ -84,14 +88,14 @@ func (r *rotation) line(now time.Time) (head, counts string) {
 	case r == nil:
 		return "no rotation runs", ""
 	case !r.running():
-		return printable(fmt.Sprintf("%s %s after %s", r.headline(), r.Outcome, r.took(now))), ""
+		return printable(fmt.Sprintf("%s %s after %s", r.headline(), strings.ReplaceAll(r.Outcome, "-", " "), r.took(now))), ""
 	}
 	head = r.headline() + "  " + r.Step
 	if r.Paused {
 		head += ", paused"
 	}
 	if r.Problem != "" {
-		head += ", tried and failed: " + r.Problem
+		head += ", tried and failed, and is tried again: " + r.Problem
 	}
 	if r.Gate == nil {
 		return printable(head), ""

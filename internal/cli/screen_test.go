@@ -62,7 +62,7 @@ rotation k3x9  builtin/root → vault/next  2m
   ○ retiring               builtin/root is trusted no more
   ○ done
 
-  waiting for 5
+  waiting for 5, each until it follows or its SVID ends
     NAME          SVID ENDS IN  AGENT      REASON
     shop/web-1    58m           away 2m    not connected
     shop/�[2Jweb  -             connected  Envoy refused:��no
