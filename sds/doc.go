@@ -47,8 +47,12 @@
 // it. If it does not lead to the root that it is to lead to, it is renewed at a random
 // moment of the window that the push names; if it leads to none of the roots, at once.
 // A renewal that does not help (the CA is not there yet) is repeated with growing
-// pauses. [Acknowledged] names a bundle only while all of Envoy's streams have taken
-// that very one and no other is on its way to them: a gate may rest on it.
+// pauses.
+//
+// [Acknowledged] names a bundle only while all of Envoy's streams have taken that very
+// one and no other is on its way to them, and with it the newest [Trust] that all streams
+// have come to. So where roots go and come back, in a rollback, it tells the same roots
+// of before from those of now: a gate may rest on it, and on no clock.
 //
 // # Certificate revocation lists
 //

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
 	"github.com/ensign-mesh/ensign/sds"
@@ -50,6 +51,52 @@ func TestAPushOfRootsIsROOTCAAlone(t *testing.T) {
 	s.acknowledged(t, func(a sds.Acknowledged) bool { return a.Bundle == last && a.Error == "" })
 	if now, _ := s.source.Watch(); now != svid {
 		t.Error("a push of roots replaced the SVID")
+	}
+}
+
+// Roots that come back are those of the newest Trust only once nothing else is on its
+// way; if nothing was sent between, at once and without a push.
+func TestRootsThatComeBack(t *testing.T) {
+	s := serveSecrets(t, time.Hour)
+	svid := s.run(t)
+	old, next := s.signer.authority, sdstest.New(t)
+	both := sds.BundleHash(rootsOf(old, next))
+	stream := s.delta(t, subscribe("ROOTCA"))
+	ack(t, stream, receiveDelta(t, stream), nil)
+	if state := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.Bundle == svid.Bundle() }); state.TrustSequence != 0 {
+		t.Errorf("%+v: the roots came with the SVID", state)
+	}
+	follow := func(trust sds.Trust) {
+		t.Helper()
+		if err := s.source.Follow(trust); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow(pushed(6, old))
+	s.acknowledged(t, func(a sds.Acknowledged) bool { return a.Bundle == svid.Bundle() && a.TrustSequence == 6 })
+
+	follow(pushed(7, next, old))
+	first := receiveDelta(t, stream)
+	follow(pushed(8, old))
+	second := receiveDelta(t, stream)
+	follow(pushed(9, next, old))
+	third := receiveDelta(t, stream)
+	for _, one := range []*discoveryv3.DeltaDiscoveryResponse{first, second} {
+		ack(t, stream, one, nil)
+		time.Sleep(50 * time.Millisecond)
+		if state, _ := s.server.Acknowledged(); state.Bundle != "" || state.TrustSequence != 0 {
+			t.Errorf("%+v: another bundle is on its way", state)
+		}
+	}
+	ack(t, stream, third, nil)
+	state := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.Bundle == both && a.TrustSequence == 9 })
+
+	follow(pushed(10, next, old))
+	if again := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.TrustSequence == 10 }); again.Bundle != both || again.At != state.At {
+		t.Errorf("%+v after %+v", again, state)
+	}
+	if n := s.count(t, "sent"); n != 4 {
+		t.Errorf("%v secrets were sent, want 4", n)
 	}
 }
 

@@ -37,6 +37,7 @@ func sample(n int) Report {
 		SPIFFEID: "spiffe://cluster.local/ns/shop/sa/reviews", Namespace: "shop", Pod: fmt.Sprintf("reviews-%03d", n),
 		NodeID: "sidecar~10.0.0.1~reviews.shop~shop.svc.cluster.local", Sequence: 1<<63 + uint64(n),
 		AckedSerial: "0abc", AckedFingerprint: strings.Repeat("ab", 32), AckedBundle: strings.Repeat("cd", 32), AckedAt: at,
+		TrustSequence:      1<<63 + 7,
 		ServedFingerprints: []string{strings.Repeat("ab", 32)}, EnvoyVersion: "1.40.0", AgentClock: at.Add(time.Second),
 		SecretError: "ROOTCA: no \"certificate\" — bad", ReceivedAt: at.Add(2 * time.Second),
 	}

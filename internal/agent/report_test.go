@@ -16,6 +16,7 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/sds/sdstest"
 )
 
 // takeSecrets plays Envoy on the SDS socket: it takes what comes, or refuses it.
@@ -42,7 +43,7 @@ func TestReportsFollowTheAcknowledgements(t *testing.T) {
 	config := control.config(t)
 	startAgent(t, config)
 	first := next(t, "first report", control.reports, func(*ensignv1.Report) bool { return true })
-	if first.GetSequence() != 1 || first.GetAcknowledged() != nil || first.GetEnvoyVersion() != "" ||
+	if first.GetSequence() != 1 || first.GetAcknowledged() != nil || first.GetTrustSequence() != 0 || first.GetEnvoyVersion() != "" ||
 		time.Since(first.GetClock().AsTime()).Abs() > time.Minute {
 		t.Errorf("first report %v", first)
 	}
@@ -60,6 +61,34 @@ func TestReportsFollowTheAcknowledgements(t *testing.T) {
 	if !strings.Contains(third.GetSecretError(), "default: cannot load") || third.GetSequence() <= second.GetSequence() {
 		t.Errorf("%v", third)
 	}
+}
+
+// A report names the Trust whose roots Envoy has: none before it was told any or without
+// an Envoy; the next one, though that changes nothing that Envoy would be sent.
+func TestAReportNamesTheTrust(t *testing.T) {
+	control := newControlPlane(t)
+	config := control.config(t)
+	startAgent(t, config)
+	next(t, "first report", control.reports, func(*ensignv1.Report) bool { return true })
+	control.tells(word(3, control.authority))
+	told := next(t, "report without an Envoy", control.reports, func(*ensignv1.Report) bool { return true })
+	if told.GetTrustSequence() != 0 || told.GetAcknowledged().GetBundle() != "" {
+		t.Errorf("%v", told)
+	}
+	takeSecrets(t, config, nil)
+	hash := hashOf(control.authority)
+	named := func(sequence uint64) func(*ensignv1.Report) bool {
+		return func(r *ensignv1.Report) bool {
+			return r.GetTrustSequence() == sequence && r.GetAcknowledged().GetBundle() == hash
+		}
+	}
+	next(t, "report of the bundle", control.reports, named(3))
+	control.tells(word(5, control.authority))
+	next(t, "report of the same by another word", control.reports, named(5))
+	control.tells(word(6, control.authority, sdstest.New(t))) // Envoy does not answer
+	next(t, "report of doubt", control.reports, func(r *ensignv1.Report) bool {
+		return r.GetTrustSequence() == 0 && r.GetAcknowledged().GetBundle() == ""
+	})
 }
 
 func TestAReportIsRepeatedUntilItIsStored(t *testing.T) {

@@ -45,7 +45,7 @@ type obedient struct{}
 func (obedient) Follow(sds.Trust) error { return nil }
 func (obedient) Renew()                 {}
 
-// TestATrustThatChangesNothingIsReported: a gate waits for word from after its step,
+// TestATrustThatChangesNothingIsReported: a gate waits for a report that names its step,
 // also where Envoy has the bundle already. The same word again is no news.
 func TestATrustThatChangesNothingIsReported(t *testing.T) {
 	p := newParts()

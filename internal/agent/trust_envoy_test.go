@@ -44,7 +44,7 @@ func (s *succession) push(trust *ensignv1.Trust, of ...*sdstest.Authority) *ensi
 		return r.GetAcknowledged().GetBundle() == hashOf(of...)
 	})
 	s.t.Logf("roots of sequence %d are acknowledged and reported after %s", trust.GetSequence(), time.Since(began))
-	if report.GetTrustError() != "" || report.GetSecretError() != "" {
+	if report.GetTrustSequence() != trust.GetSequence() || report.GetTrustError() != "" || report.GetSecretError() != "" {
 		s.t.Errorf("%v", report)
 	}
 	return report

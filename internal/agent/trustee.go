@@ -82,8 +82,9 @@ func (t *trustee) tell() {
 }
 
 // followed is closed when a word of another sequence than the last was followed, or
-// refused. A gate may wait for a report from after that, though Envoy has nothing new
-// to acknowledge, as when a rotation is turned around.
+// refused. A gate may wait for a report that names it, though Envoy has nothing new to
+// acknowledge, as when a rotation is turned around; it names it once all of Envoy's
+// streams have come to it, which is reported, too.
 func (t *trustee) followed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -152,7 +152,7 @@ func recv(stream ensignv1.AgentService_ConnectClient) (*ensignv1.ConnectResponse
 }
 
 func say(node string, sequence uint64) *ensignv1.ConnectRequest {
-	return &ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: &ensignv1.Report{NodeId: node, Sequence: sequence, EnvoyVersion: "1.40.0"}}}
+	return &ensignv1.ConnectRequest{Message: &ensignv1.ConnectRequest_Report{Report: &ensignv1.Report{NodeId: node, Sequence: sequence, TrustSequence: 40 + sequence, EnvoyVersion: "1.40.0"}}}
 }
 
 func TestAReportIsAnsweredWhenItIsStored(t *testing.T) {
@@ -167,7 +167,7 @@ func TestAReportIsAnsweredWhenItIsStored(t *testing.T) {
 		}
 	}
 	got := store.reports[2]
-	if len(store.reports) != 3 || got.Pod != "web-1" || got.SPIFFEID != "spiffe://cluster.local/ns/shop/sa/web" || got.Sequence != 3 {
+	if len(store.reports) != 3 || got.Pod != "web-1" || got.SPIFFEID != "spiffe://cluster.local/ns/shop/sa/web" || got.Sequence != 3 || got.TrustSequence != 43 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -58,7 +58,7 @@ func TestWhatAnAgentSaysCountsWhenItIsDurable(t *testing.T) {
 		people := f.followers(t, "web-1")
 		say := func(serial string, at time.Time) error {
 			return people.testimony.Put(t.Context(), report.Report{Namespace: "shop", Pod: "web-1", PodUID: "u-web-1", SPIFFEID: webID,
-				AckedSerial: serial, AckedBundle: "b", AgentClock: at.Add(time.Minute), ReceivedAt: at, TrustError: "e"})
+				AckedSerial: serial, AckedBundle: "b", TrustSequence: 7, AgentClock: at.Add(time.Minute), ReceivedAt: at, TrustError: "e"})
 		}
 		now := time.Now().Add(-time.Second)
 		f.err = errors.New("disk")
@@ -81,7 +81,7 @@ func TestWhatAnAgentSaysCountsWhenItIsDurable(t *testing.T) {
 		if err != nil || !slices.Equal(lines(got), []string{"shop/web-1: 1f@r1 acked aa"}) {
 			t.Fatalf("%v, %v", lines(got), err)
 		}
-		if r := got[0].Report; r.Skew != time.Minute || r.AckedBundle != "b" || !r.ReceivedAt.Equal(now.Add(time.Second)) || r.Problem != "e" {
+		if r := got[0].Report; r.Skew != time.Minute || r.AckedBundle != "b" || r.TrustSequence != 7 || !r.ReceivedAt.Equal(now.Add(time.Second)) || r.Problem != "e" {
 			t.Errorf("%+v", r)
 		}
 		if acks := people.testimony.acks; len(acks) != 1 || len(acks["1f"]) != 1 {
