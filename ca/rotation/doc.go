@@ -14,6 +14,10 @@
 //	retiring      everybody is told to trust the new one  gate: all have acknowledged that
 //	done
 //
+// Roots come back, in a rollback, and reports come late. So what Envoy has acknowledged
+// counts for a bundle only if the report names the [Trust] of this very step by its
+// sequence, which is the ledger's: no clock is asked.
+//
 // A rollback is the same machine with old and new exchanged, begun at the step that
 // undoes what was done.
 package rotation
