@@ -66,10 +66,7 @@ func (q *question) judge(i *Instance) why {
 	case Activating:
 		return q.livesOn(i)
 	case Preparing: // what a plan asks
-		if w := q.clock(i.Report); w != ready || i.Connected {
-			return w
-		}
-		return away
+		return q.starts(i)
 	case Distributing:
 		if w := q.clock(i.Report); w != ready {
 			return w
@@ -82,6 +79,22 @@ func (q *question) judge(i *Instance) why {
 		// The same roots were, or will be, those of another step, and other ones between.
 		// No clock tells: a report may wait anywhere before it is stored. A later
 		// sequence is that of another ledger, which was lost.
+		return otherTrust
+	}
+	return ready
+}
+
+// starts is what a plan asks: who is not where everybody should be now follows no step
+// after it.
+func (q *question) starts(i *Instance) why {
+	switch w := q.clock(i.Report); {
+	case w != ready:
+		return w
+	case !i.Connected:
+		return away
+	case i.Report.AckedBundle != q.bundle:
+		return otherBundle
+	case i.Report.TrustSequence == 0:
 		return otherTrust
 	}
 	return ready

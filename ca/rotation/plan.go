@@ -17,7 +17,8 @@ func (m *Manager) Plan(ctx context.Context, o Options) (Plan, error) {
 	if free := s.free(); free != nil {
 		refusal = free
 	}
-	l, err := m.idleLook(ctx, &question{step: Preparing, now: time.Now()})
+	trust, _ := m.Trust()
+	l, err := m.idleLook(ctx, &question{step: Preparing, now: time.Now(), bundle: trust.Bundle.Hash()})
 	if err != nil {
 		return Plan{}, err
 	}
@@ -25,14 +26,55 @@ func (m *Manager) Plan(ctx context.Context, o Options) (Plan, error) {
 	p := Plan{From: m.rootStatus(s, from, l), Place: o.Via, Refusal: refusal, Steps: m.steps(o, from)}
 	if l != nil {
 		p.Instances, p.Laggards = len(l.instances), l.laggards()
+		for n := range p.Laggards {
+			p.Laggards[n].Reason += o.fate(from, p.Laggards[n])
+		}
 		for n := range l.instances {
 			if l.instances[n].Connected {
 				p.Connected++
 			}
 		}
 	}
-	p.Warnings = m.warnings(o, from, p.Laggards)
+	p.Warnings = append(m.warnings(o, from), o.whoIsLate(l, p.Laggards)...)
 	return p, nil
+}
+
+// fate is what becomes of a laggard that stays one; "": it is waited for.
+func (o Options) fate(from *anchor, l Laggard) string {
+	if !o.passesOver(l) {
+		return ""
+	}
+	text := fmt.Sprintf("; it is passed over after %s without a sign of it; it ", o.Laggards.After)
+	if o.Compromised || o.unlinked(from, time.Now()) != "" {
+		return text + "needs the new bundle from a person then"
+	}
+	return text + "comes back by itself"
+}
+
+// passesOver says whether a laggard that stays as it is holds no gate for ever.
+func (o Options) passesOver(l Laggard) bool { return o.Laggards.Policy == SkipOffline && !l.Connected }
+
+// whoIsLate are warnings about instances; l is nil if nobody knows them yet.
+func (o Options) whoIsLate(l *look, laggards []Laggard) (all []string) {
+	if l == nil {
+		return nil
+	}
+	var broken []string
+	for _, one := range laggards {
+		if o.Compromised && o.passesOver(one) {
+			broken = append(broken, one.Name)
+		}
+	}
+	if len(broken) > 0 {
+		all = append(all, fmt.Sprintf("what still holds an SVID of the old root when that is retired is refused by everybody; as things are, that is %d instances: %s", len(broken), list(broken, 5)))
+	}
+	if l.unverifiable > 0 {
+		all = append(all, fmt.Sprintf("of %d instances nothing reports, so that nobody can tell whether they follow: they fall under --laggards", l.unverifiable))
+	}
+	if l.gone > 0 {
+		all = append(all, fmt.Sprintf("%d instances hold live SVIDs though their pods are gone: they are not waited for", l.gone))
+	}
+	return all
 }
 
 func (m *Manager) steps(o Options, from *anchor) []string {
@@ -56,7 +98,7 @@ func (m *Manager) steps(o Options, from *anchor) []string {
 	return append(steps, "done: the old root is trusted by nobody")
 }
 
-func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string {
+func (m *Manager) warnings(o Options, from *anchor) []string {
 	var all []string
 	if place := m.cfg.Places[o.Via]; place != nil {
 		if err := place.Healthy(""); err != nil {
@@ -70,18 +112,8 @@ func (m *Manager) warnings(o Options, from *anchor, laggards []Laggard) []string
 	}
 	if o.Compromised {
 		all = append(all,
-			"what holds an SVID of the old root when it is retired is refused by everybody: instances that are passed over, foreign agents, gRPC clients",
 			"agents that are away until it is done need the new bundle from a person: the old root vouches for nothing any more",
 			"there is no way back to the old root")
-	}
-	unverifiable := 0
-	for _, l := range laggards {
-		if l.Unverifiable {
-			unverifiable++
-		}
-	}
-	if unverifiable > 0 {
-		all = append(all, fmt.Sprintf("of %d instances nothing reports, so that nobody can tell whether they follow: they fall under --laggards", unverifiable))
 	}
 	return all
 }

@@ -37,7 +37,10 @@ func (q *question) cause(i *Instance, w why) string {
 	case tooEarly:
 		return fmt.Sprintf("its clock is %s, and the new root is valid from %s: set it, or wait until then", skew(i.Report.Skew), clock(q.from))
 	case otherBundle:
-		if q.step == Retiring {
+		switch q.step {
+		case Preparing:
+			return "its Envoy has not acknowledged the bundle that is in force now"
+		case Retiring:
 			return "its Envoy has not acknowledged the bundle without the old root"
 		}
 		return "its Envoy has not acknowledged the bundle with the new root"

@@ -136,8 +136,14 @@ func (p *Place) Open(_ context.Context, name string, chain []*x509.Certificate) 
 }
 
 // Healthy implements [rotation.Place]: what the root's last signature failed with, or the
-// last look at Vault, or the last login or renewal with the daily credentials.
-func (p *Place) Healthy(name string) error { return p.daily.health.problem(name, time.Now()) }
+// last look at Vault, or the last login or renewal with the daily credentials. A root to
+// be made needs others.
+func (p *Place) Healthy(name string) error {
+	if name == "" && p.rotation == nil {
+		return ErrNoRotation
+	}
+	return p.daily.health.problem(name, time.Now())
+}
 
 // CredentialExpires is when the daily token ends unless it is renewed; zero if there
 // is none, or it has no end.
