@@ -19,7 +19,7 @@ import (
 )
 
 // An hour is long for a test: the bounds that are there are made this short.
-const shortLife = 300 * time.Millisecond
+const shortLife = 700 * time.Millisecond
 
 // shorten makes the bounds of a filter short; where there is none it adds none.
 func shorten(filter *listenerv3.Filter) {

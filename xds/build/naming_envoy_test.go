@@ -153,7 +153,11 @@ func (c *client) take(t testing.TB, s *mesh.Snapshot) {
 	for _, typeURL := range []string{TypeCluster, TypeEndpoint} {
 		c.control.await(t, typeURL, version-3)
 	}
-	time.Sleep(100 * time.Millisecond) // a changed cluster warms
+	for deadline := time.Now().Add(10 * time.Second); statOf(t, c.admin, "cluster_manager.warming_clusters") != "0"; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a changed cluster does not get warm")
+		}
+	}
 }
 
 // A client of a headless TCP service gets the endpoint whose address it calls.

@@ -27,6 +27,7 @@ import (
 type client struct {
 	*authority
 	control *control
+	admin   string            // URL of Envoy's admin interface
 	ports   map[string]string // local port by the listener's name
 	scope   Scope
 	base    []Resource // clusters besides those of services
@@ -38,7 +39,7 @@ func startClient(t testing.TB, s *mesh.Snapshot, base ...Resource) *client {
 	c.control, address = startControl(t)
 	c.control.serve(typeSecret, c.secrets(webID)...)
 	c.serve(t, s)
-	startEnvoy(t, address)
+	c.admin = startEnvoy(t, address)
 	return c
 }
 
@@ -157,7 +158,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // saw says whether a path was asked for, now or soon.
 func (b *backend) saw(path string) bool {
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		b.mu.Lock()
 		found := slices.Contains(b.got, path)
 		b.mu.Unlock()

@@ -19,7 +19,13 @@ import (
 // stat is one of Envoy's own counters; "" for one that does not exist.
 func (s *sidecar) stat(t testing.TB, name string) string {
 	t.Helper()
-	resp, err := http.Get(s.admin + "/stats?filter=^" + name + "$")
+	return statOf(t, s.admin, name)
+}
+
+// statOf is one statistic of the Envoy with this admin interface.
+func statOf(t testing.TB, admin, name string) string {
+	t.Helper()
+	resp, err := http.Get(admin + "/stats?filter=^" + name + "$")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 
 // hears is the first line that a TCP application says to a client that says
 // nothing itself, or only that it has nothing to say.
-func (s *sidecar) hears(t *testing.T, port uint32, config *tls.Config, end bool) string {
+func (s *sidecar) hears(t *testing.T, port uint32, config *tls.Config, end bool, within time.Duration) string {
 	raw, err := s.dial(port)
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func (s *sidecar) hears(t *testing.T, port uint32, config *tls.Config, end bool)
 			t.Fatal(err)
 		}
 	}
-	conn.SetReadDeadline(time.Now().Add(time.Second))
+	conn.SetReadDeadline(time.Now().Add(within))
 	line, _ := bufio.NewReader(conn).ReadString('\n')
 	return line
 }
@@ -53,7 +53,7 @@ func TestDenyOnTCP(t *testing.T) {
 		t.Error("alice is answered")
 	}
 	for _, end := range []bool{false, true} {
-		if got := s.hears(t, guarded, alice, end); got != "" {
+		if got := s.hears(t, guarded, alice, end, time.Second); got != "" {
 			t.Errorf("alice, waiting for the server (having ended: %v), heard %q", end, got)
 		}
 	}
@@ -76,14 +76,14 @@ func TestFirstDenyOnTCP(t *testing.T) {
 	}
 	s := startSidecar(t, in)
 	alice := s.as(aliceID, "istio")
-	if got := s.hears(t, port, alice, false); got != "hello\n" {
+	if got := s.hears(t, port, alice, false, 10*time.Second); got != "hello\n" {
 		t.Errorf("before: heard %q", got)
 	}
 	denied := *in
 	denied.Policies = []*authz.Policy{{Namespace: "shop", Name: "p", Action: authz.Allow}}
 	s.control.await(t, TypeExtension, s.take(t, &denied))
 	deadline := time.Now().Add(10 * time.Second)
-	for s.hears(t, port, alice, false) != "" {
+	for s.hears(t, port, alice, false, time.Second) != "" {
 		if time.Now().After(deadline) {
 			t.Fatal("after ten seconds she still hears the server")
 		}
