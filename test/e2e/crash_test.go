@@ -95,7 +95,7 @@ func TestKilledEnvoyUnderLoad(t *testing.T) {
 // A control plane that comes back, to proxies that have everything, sends nothing.
 func TestReconnectSendsNothing(t *testing.T) {
 	l := mesh(t)
-	allSynced(t, l)
+	inForce(t, l)
 	killControl(t, l)
 	allSynced(t, l)
 	sent, err := l.Control.Metric(t.Context(), "ensign_xds_sent_bytes_total")

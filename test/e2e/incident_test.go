@@ -1,13 +1,14 @@
 package e2e
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ensign-mesh/ensign/internal/need"
 	"github.com/ensign-mesh/ensign/test/lab"
@@ -110,6 +111,7 @@ func TestAgentsReportALedgerThatWasRolledBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	size := len(recorded(t, l))
 	for range 3 { // the ledger grows, and agents see it with their next report
 		if err := l.Pod("reader").RenewToken(t.Context()); err != nil {
 			t.Fatal(err)
@@ -121,7 +123,14 @@ func TestAgentsReportALedgerThatWasRolledBack(t *testing.T) {
 	if r := l.Ensign(t.Context(), "release", l.Pod("echo").ID()); r.Code != 0 {
 		t.Fatalf("release: %s", r.Output)
 	}
-	time.Sleep(2 * time.Second) // reports of the release carry the checkpoint
+	eventually(t, func() error {
+		for _, p := range l.Sidecars() {
+			if seen, err := p.Metric(t.Context(), "ensign_agent_ledger_entries"); err == nil && seen > float64(size) {
+				return nil
+			}
+		}
+		return errors.New("no agent has seen the ledger grow")
+	})
 	if r := l.Ensign(t.Context(), "identity", "audit", "--fail-on", "fork"); r.Code != 0 {
 		t.Fatalf("before anything happened: %s", r.Output)
 	}
@@ -139,6 +148,16 @@ func TestAgentsReportALedgerThatWasRolledBack(t *testing.T) {
 		return nil
 	})
 	holds(t, l, probe{from: "reader", url: books, want: 200})
+}
+
+// recorded are the entries of the ledger.
+func recorded(t *testing.T, l *lab.Lab) (entries []json.RawMessage) {
+	t.Helper()
+	r := l.Ensign(t.Context(), "audit", "list", "--limit", "100000", "-o", "json")
+	if err := json.Unmarshal([]byte(r.Output), &entries); err != nil || len(entries) == 0 {
+		t.Fatalf("%v: %s", err, r.Output)
+	}
+	return entries
 }
 
 // replaceLedger puts the ledger's files of one data folder in the place of another's.

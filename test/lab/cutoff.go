@@ -32,7 +32,7 @@ const refusedWithin = 15 * time.Second
 // tried once, when the act has returned: it must have waited until all obey. An
 // error says what the thief can still do, or why the act failed.
 func CutOff(ctx context.Context, holds []Hold, act func() Result) (Timeline, error) {
-	ctx, cancel := context.WithTimeout(ctx, refusedWithin)
+	watched, cancel := context.WithTimeout(ctx, refusedWithin)
 	defer cancel()
 	line := Timeline{Refusals: make([]Refusal, len(holds))}
 	errs := make([]error, len(holds))
@@ -42,7 +42,7 @@ func CutOff(ctx context.Context, holds []Hold, act func() Result) (Timeline, err
 		if h.Silent {
 			continue
 		}
-		watching.Go(func() { line.Refusals[i], errs[i] = h.watch(ctx, start) })
+		watching.Go(func() { line.Refusals[i], errs[i] = h.watch(watched, start) })
 	}
 	result := act()
 	line.Returned = time.Since(start)
