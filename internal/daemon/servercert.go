@@ -18,7 +18,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca/rotation"
 )
 
-// serverLife is how long the certificate of 15012 lives; it is replaced at half of it.
+// serverLife is how long the certificate of 15012 lives, or less where the CA's limits
+// are (--svid-ttl, the issuer's end); it is replaced at half of its life.
 const serverLife = 24 * time.Hour
 
 // serverIdentity is what 15012 proves itself with, and the roots of its clients.
@@ -40,10 +41,11 @@ type serverIssuer interface {
 	IssueServer(ctx context.Context, r ca.ServerRequest) (ca.Issued, error)
 }
 
-// proven is one server certificate.
+// proven is one server certificate, and when it was made.
 type proven struct {
 	key    *ecdsa.PrivateKey
 	issued ca.Issued
+	made   time.Time
 }
 
 // showing is what is shown of it while one thing is trusted.
@@ -119,22 +121,16 @@ func (p *proven) behind(roots, links []*x509.Certificate) *tls.Certificate {
 	return shown
 }
 
-// run renews the certificate until ctx ends. It looks at the clock every minute, since
-// a timer alone stands still while a machine sleeps, and every second while there is
-// no certificate.
+// run renews the certificate until ctx ends.
 func (s *serverIdentity) run(ctx context.Context) error {
 	for {
-		pause := time.Minute
-		if s.current.Load() == nil {
-			pause = time.Second
-		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(pause):
+		case <-time.After(s.current.Load().pause()):
 		}
 		held := s.current.Load()
-		if held != nil && !due(held.issued.Leaf, time.Now()) {
+		if held != nil && !held.due(time.Now()) {
 			continue
 		}
 		if err := s.renew(ctx); err != nil && (held != nil || !unsigned(err)) {
@@ -143,10 +139,24 @@ func (s *serverIdentity) run(ctx context.Context) error {
 	}
 }
 
+// life is how long the certificate was to be used when it was made.
+func (p *proven) life() time.Duration { return p.issued.Leaf.NotAfter.Sub(p.made) }
+
+// pause is how long until the next look at the clock: a minute at most, since a timer
+// alone stands still while a machine sleeps, an eighth of a short life, a second while
+// there is no certificate (p is nil).
+func (p *proven) pause() time.Duration {
+	if p == nil {
+		return time.Second
+	}
+	return max(min(p.life()/8, time.Minute), time.Second)
+}
+
 // due says whether a server certificate is to be replaced: at half of its life, or
 // when the clock was set back to before its start.
-func due(leaf *x509.Certificate, now time.Time) bool {
-	return leaf.NotAfter.Sub(now) <= serverLife/2 || now.Before(leaf.NotBefore)
+func (p *proven) due(now time.Time) bool {
+	leaf := p.issued.Leaf
+	return leaf.NotAfter.Sub(now) <= p.life()/2 || now.Before(leaf.NotBefore)
 }
 
 // settle has the certificate lead to a root, after an issuer of that root signs.
@@ -189,6 +199,6 @@ func (s *serverIdentity) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("issuing the server certificate: %w", err)
 	}
-	s.current.Store(&proven{key: key, issued: issued})
+	s.current.Store(&proven{key: key, issued: issued, made: time.Now()})
 	return nil
 }

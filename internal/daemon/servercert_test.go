@@ -17,6 +17,8 @@ type press struct {
 	t      *testing.T
 	issuer *certifier
 	made   int
+	// life is what the CA clips it to; 0: nothing.
+	life time.Duration
 	// none: there is no issuer in force.
 	none atomic.Bool
 }
@@ -26,7 +28,11 @@ func (p *press) IssueServer(context.Context, ca.ServerRequest) (ca.Issued, error
 		return ca.Issued{}, ca.ErrIssuerExpired
 	}
 	p.made++
-	return ca.Issued{Leaf: certify(p.t, "leaf", false, p.issuer).cert, Issuers: []*x509.Certificate{p.issuer.cert}}, nil
+	leaf := certify(p.t, "leaf", false, p.issuer).cert
+	if p.life > 0 {
+		leaf.NotAfter = time.Now().Add(p.life)
+	}
+	return ca.Issued{Leaf: leaf, Issuers: []*x509.Certificate{p.issuer.cert}}, nil
 }
 
 // TestTheServerShowsHowItCameToItsRoots: behind leaf and issuer come the roots, and the
@@ -79,7 +85,8 @@ func TestTheServerCertificateSettlesOnTheRootThatSigns(t *testing.T) {
 
 func TestWhenTheServerCertificateIsDue(t *testing.T) {
 	made := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	leaf := &x509.Certificate{NotBefore: made.Add(-10 * time.Minute), NotAfter: made.Add(serverLife)}
+	held := &proven{made: made, issued: ca.Issued{
+		Leaf: &x509.Certificate{NotBefore: made.Add(-10 * time.Minute), NotAfter: made.Add(serverLife)}}}
 	for name, c := range map[string]struct {
 		after time.Duration
 		want  bool
@@ -91,9 +98,41 @@ func TestWhenTheServerCertificateIsDue(t *testing.T) {
 		"clock set back, but not much": {-9 * time.Minute, false},
 		"clock set back":               {-time.Hour, true},
 	} {
-		if got := due(leaf, made.Add(c.after)); got != c.want {
+		if got := held.due(made.Add(c.after)); got != c.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+// TestAServerCertificateOfAShortLife is replaced at half of that, and no sooner: each
+// is an entry of the ledger.
+func TestAServerCertificateOfAShortLife(t *testing.T) {
+	for life, most := range map[time.Duration]int{10 * time.Second: 125, time.Minute: 22, time.Hour: 1} {
+		t.Run(life.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := certify(t, "a", true, nil)
+				roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a), life: life}
+				roots.teach(t, 1, nil, a.cert)
+				s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go s.run(ctx)
+				for range 300 {
+					time.Sleep(2 * time.Second)
+					shown, err := s.ServerCertificate()
+					if err != nil || time.Until(shown.Leaf.NotAfter) < life/4 {
+						t.Fatalf("%v, of %s", err, life)
+					}
+				}
+				synctest.Wait()
+				if made.made > most {
+					t.Errorf("%d certificates in %s", made.made, 600*time.Second)
+				}
+			})
+		})
 	}
 }
 
