@@ -33,7 +33,9 @@ type followers struct {
 		settle(ctx context.Context, root *x509.Certificate) error
 	}
 	signing func() *x509.Certificate
-	log     *slog.Logger
+	// prune removes what the store keeps of pods that are gone.
+	prune func(ctx context.Context, gone func(namespace, pod string) bool) (removed int, err error)
+	log   *slog.Logger
 }
 
 func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.Registry, shown *serverIdentity, log *slog.Logger) (*followers, error) {
@@ -43,7 +45,7 @@ func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.
 	}
 	return &followers{
 		world: w, census: &census{ledger: a.ledger, rootOf: a.roots.RootOf}, testimony: said, registry: registry, register: a.register,
-		issuing: a.issuing, shown: shown, signing: a.roots.Signing, log: log,
+		issuing: a.issuing, shown: shown, signing: a.roots.Signing, prune: a.reports.Prune, log: log,
 	}, nil
 }
 
@@ -78,29 +80,9 @@ func (f *followers) refresh(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("reading who holds SVIDs: %w", err)
 	}
 	if needed := f.census.prune(now); needed != nil {
-		f.testimony.forget(needed, now)
+		f.testimony.forget(needed)
 	}
 	return nil
-}
-
-// run refreshes again and again until ctx ends, whether a gate asks or not: what agents
-// say would fill the memory otherwise.
-func (f *followers) run(ctx context.Context) error {
-	tick := time.NewTicker(pruneEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		f.census.mu.Lock()
-		err := f.refresh(ctx, time.Now())
-		f.census.mu.Unlock()
-		if err != nil && ctx.Err() == nil {
-			f.log.WarnContext(ctx, "who holds SVIDs is not known", "error", err)
-		}
-	}
 }
 
 // Settle implements rotation.Mesh.

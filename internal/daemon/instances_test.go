@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -63,6 +64,9 @@ func (f *flock) All(context.Context) ([]report.Report, error)          { return 
 func (f *flock) Acks(context.Context) ([]report.Ack, error)            { return f.acks, nil }
 func (f *flock) Put(context.Context, report.Report) error              { return f.err }
 func (f *flock) PutSightings(context.Context, []report.Sighting) error { return f.err }
+func (f *flock) Prune(context.Context, func(namespace, pod string) bool) (int, error) {
+	return 0, f.err
+}
 func (f *flock) Connected() (map[string]agents.Agent, <-chan struct{}) { return f.agents, nil }
 func (f *flock) Current() (*revocation.List, <-chan struct{})          { return &f.list, nil }
 func (f *flock) Do(_ context.Context, actor string, v revocation.Verb, target revocation.Target, reason string) (revocation.Act, *revocation.List, error) {
@@ -121,7 +125,7 @@ func (f *flock) followers(t testing.TB, pods ...string) *followers {
 		}
 		return ""
 	}
-	return &followers{world: w, census: &census{ledger: f, rootOf: rootOf}, testimony: said, registry: f, register: f}
+	return &followers{world: w, census: &census{ledger: f, rootOf: rootOf}, testimony: said, registry: f, register: f, prune: f.Prune, log: slog.New(slog.DiscardHandler)}
 }
 
 // lines say of each instance its name, what it holds, and what is known of it.

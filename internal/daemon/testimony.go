@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -85,22 +86,27 @@ func (t *testimony) acknowledge(a report.Ack) {
 	}
 }
 
-// longestLife is that of an SVID: who has been silent for longer holds none.
-const longestLife = 7 * 24 * time.Hour
-
-// forget drops acknowledgements of serials that nobody needs any more, and reports of
-// pods that can hold nothing.
-func (t *testimony) forget(needed map[string]bool, now time.Time) {
+// forget drops acknowledgements of serials that nobody needs any more.
+func (t *testimony) forget(needed map[string]bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for pod, r := range t.reports {
-		if now.Sub(r.ReceivedAt) > longestLife {
-			delete(t.reports, pod)
-		}
-	}
-	for serial := range t.acks {
-		if !needed[serial] {
-			delete(t.acks, serial)
+	maps.DeleteFunc(t.acks, func(serial string, _ []report.Ack) bool { return !needed[serial] })
+}
+
+// drop drops the reports of pods that are gone.
+func (t *testimony) drop(gone func(namespace, pod string) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.DeleteFunc(t.reports, func(p podName, _ report.Report) bool { return gone(p.namespace, p.pod) })
+}
+
+// acknowledging adds the pods of which an acknowledgement is remembered.
+func (t *testimony) acknowledging(pods map[podName]bool) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, acks := range t.acks {
+		for _, a := range acks {
+			pods[podName{a.Namespace, a.Pod}] = true
 		}
 	}
 }
