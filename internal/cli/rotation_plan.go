@@ -62,10 +62,14 @@ func printRotationPlan(p printer, plan rotationPlan) error {
 	for _, warning := range plan.Warnings {
 		fmt.Fprintf(p.out, "warning: %s\n", printable(warning))
 	}
-	if len(plan.Laggards) == 0 {
+	switch {
+	case len(plan.Laggards) == 0 && plan.Refusal == "":
+		fmt.Fprintln(p.out, "\nas things are, nobody would be late")
+		return nil
+	case len(plan.Laggards) == 0:
 		return nil
 	}
-	fmt.Fprintln(p.out)
+	fmt.Fprintln(p.out, "\nas things are, these would be late:")
 	rows := make([]row, 0, len(plan.Laggards))
 	for _, l := range plan.Laggards {
 		rows = append(rows, l.row(time.Now()))
