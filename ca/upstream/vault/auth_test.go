@@ -139,8 +139,10 @@ func TestARevokedTokenIsReplaced(t *testing.T) {
 // TestTokensAreKeptAlive past their own life: renewed, and where renewal has come to
 // its end replaced.
 func TestTokensAreKeptAlive(t *testing.T) {
+	t.Parallel() // for most of the time it waits
 	s := newSet(t)
-	write(t, s.tokens, s.vault.NewToken(t, "4s", "ensign-daily"))
+	// Long enough for a busy machine to come to its renewal: another in the file there is none.
+	write(t, s.tokens, s.vault.NewToken(t, "12s", "ensign-daily"))
 	inFile := s.first(t)
 	s.cfg.Auth = appRole(t, s.vault, "4s")
 	s.vault.Write(t, "auth/approle/role/ensignd", map[string]any{"token_ttl": "4s", "token_max_ttl": "6s"})
@@ -152,7 +154,7 @@ func TestTokensAreKeptAlive(t *testing.T) {
 		first[up] = eventually(t, up, func(held token) bool { return held.secret != "" }).secret
 	}
 	eventually(t, byRole, func(held token) bool { return held.secret != first[byRole] })
-	time.Sleep(5 * time.Second) // more than the life that the token in the file began with
+	time.Sleep(13 * time.Second) // more than the life that the token in the file began with
 	for _, up := range ups {
 		if _, err := up.CertifyIssuer(t.Context(), newRequest(t)); err != nil {
 			t.Error(err)
