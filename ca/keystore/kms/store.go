@@ -93,7 +93,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	var errs []error
 	for _, r := range rooms {
-		_, err := enter(context.Background(), r, func() (struct{}, error) { r.drop(); return struct{}{}, nil })
+		_, err := enter(context.WithoutCancel(s.ctx), r, func() (struct{}, error) { r.drop(); return struct{}{}, nil })
 		if errors.Is(err, ErrHangs) {
 			s.cfg.Logger.Warn("place of the root's key left open", "error", err)
 			err = nil
