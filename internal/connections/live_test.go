@@ -199,7 +199,7 @@ func mustEnd(t testing.TB, since time.Time, lines []*line) {
 		select {
 		case <-l.over:
 			t.Logf("%s ended %s after the order", l.what, l.at.Sub(since))
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Errorf("%s goes on", l.what)
 		}
 	}
