@@ -170,7 +170,7 @@ func (s *served) obeys(t *testing.T, stream deltaClient, revision uint64) {
 // everybody of that issuer.
 func TestCRLsEndWithTheFirstOfThem(t *testing.T) {
 	s, svid, stream := withRoots(t)
-	s.server.SetCRLs(4, [][]byte{s.crl(t, 1, time.Now().Add(4*time.Second))})
+	s.server.SetCRLs(4, [][]byte{s.crl(t, 1, time.Now().Add(8*time.Second))})
 	ack(t, stream, receiveDelta(t, stream), nil)
 	s.acknowledged(t, func(a sds.Acknowledged) bool { return a.CRLRevision == 4 })
 	response := receiveDelta(t, stream)

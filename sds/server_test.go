@@ -114,7 +114,7 @@ func (s *served) count(t *testing.T, event string) float64 {
 // acknowledged waits until the state passes.
 func (s *served) acknowledged(t *testing.T, passes func(sds.Acknowledged) bool) sds.Acknowledged {
 	t.Helper()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(20 * time.Second); ; {
 		state, changed := s.server.Acknowledged()
 		if passes(state) {
 			return state
@@ -323,7 +323,7 @@ func TestRequestsHaveLimits(t *testing.T) {
 
 // Envoy may hold one secret by two streams: it has taken it when both have.
 func TestASecretIsTakenWhenAllStreamsTookIt(t *testing.T) {
-	s := serveSecrets(t, 4*time.Second)
+	s := serveSecrets(t, 10*time.Second) // renewed after half of it, when both have the first
 	first := s.run(t)
 	quick, slow := s.delta(t, subscribe("default")), s.delta(t, subscribe("default"))
 	for _, stream := range []secretv3.SecretDiscoveryService_DeltaSecretsClient{quick, slow} {
