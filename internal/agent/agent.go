@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -67,8 +68,10 @@ func assemble(s settings) *agent {
 	a.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	counts, secretCounts := newMetrics(a.registry), sds.NewMetrics(a.registry)
 	roots := s.openRoots(secretCounts)
+	check := s.serverCheck()
+	check.revoked = func(issuer *x509.Certificate) bool { return a.follower.revokes(issuer) }
 	a.upstream = &upstream{
-		address: s.ControlPlane, verifier: verifier{check: s.serverCheck(), roots: roots},
+		address: s.ControlPlane, verifier: verifier{check: check, roots: roots},
 		token: tokenFile(s.TokenFile), logger: s.Logger,
 		live:    func() (*sds.SVID, error) { return a.source.Live() },
 		watch:   func() (*sds.SVID, <-chan struct{}) { return a.source.Watch() },

@@ -2,7 +2,9 @@ package agent
 
 import (
 	"context"
+	"crypto/x509"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 
@@ -186,6 +188,15 @@ func reached(before, now, wanted uint64, durable bool) uint64 {
 		return before
 	}
 	return max(before, now)
+}
+
+// revokes says whether an issuer is named as revoked by the newest CutOff.
+func (f *follower) revokes(issuer *x509.Certificate) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.newest.GetIssuers(), func(cut *ensignv1.CutIssuer) bool {
+		return cut.GetSerial() == issuer.SerialNumber.Text(16) && cut.GetSubject() == issuer.Subject.String()
+	})
 }
 
 // watch is how far the newest CutOff is obeyed, nil before the first, and a channel

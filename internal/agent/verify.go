@@ -19,6 +19,8 @@ type serverCheck struct {
 	trustDomain spiffeid.TrustDomain
 	// bundleFile and rootsFile are where roots come from, for people.
 	bundleFile, rootsFile string
+	// revoked says of an issuer whether it is known as revoked; nil: none is.
+	revoked func(*x509.Certificate) bool
 }
 
 func (s *settings) serverCheck() serverCheck {
@@ -58,7 +60,8 @@ func ofRoots(err error, trusted []*x509.Certificate) bool {
 	return errors.As(err, &unknown)
 }
 
-// chains are those from the first certificate to one of the roots.
+// chains are those from the first certificate to one of the roots, over no issuer that is
+// revoked: the thief of its key could say what is to be trusted.
 func (c serverCheck) chains(roots, shown []*x509.Certificate, now time.Time) ([][]*x509.Certificate, error) {
 	options := x509.VerifyOptions{DNSName: c.name, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now}
 	for _, root := range roots {
@@ -67,7 +70,15 @@ func (c serverCheck) chains(roots, shown []*x509.Certificate, now time.Time) ([]
 	for _, cert := range shown[1:] {
 		options.Intermediates.AddCert(cert)
 	}
-	return shown[0].Verify(options)
+	chains, err := shown[0].Verify(options)
+	if err != nil || c.revoked == nil {
+		return chains, err
+	}
+	chains = slices.DeleteFunc(chains, func(chain []*x509.Certificate) bool { return slices.ContainsFunc(chain[1:], c.revoked) })
+	if len(chains) == 0 {
+		return nil, fmt.Errorf("its issuer %.100q is revoked: if ensignd has another by now, the server is somebody else", shown[0].Issuer.String())
+	}
+	return chains, nil
 }
 
 // linked says whether a chain passes through a link: it is good, and shows that there

@@ -48,19 +48,17 @@ func (e *enforcement) command(ctx context.Context) error {
 	}
 }
 
-// replace makes another issuer as soon as the one in force is revoked; what fails is
-// tried again by the CA itself.
+// replace makes another issuer as soon as the one in force is revoked, and has the server
+// show no certificate of one that is, in force or of before; what fails is tried again by
+// the CA and the server themselves.
 func (e *enforcement) replace(ctx context.Context) error {
 	return each(ctx, e.register.Current, func(list *revocation.List) {
+		e.shown.look()
 		if len(list.Issuers) == 0 || e.issuing.Healthy(time.Now()) == nil {
 			return
 		}
 		if err := e.issuing.Settle(ctx); err != nil {
 			e.log.ErrorContext(ctx, "revoked issuer not replaced yet", "error", err)
-			return
-		}
-		if err := e.shown.renew(ctx); err != nil {
-			e.log.ErrorContext(ctx, "server certificate of a revoked issuer not renewed", "error", err)
 		}
 	})
 }

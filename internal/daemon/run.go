@@ -49,7 +49,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 		return err
 	}
 	seen.deny(list)
-	shown, err := newServerIdentity(ctx, authority.issuing, authority.roots, c.names, log)
+	shown, err := newServerIdentity(ctx, authority.issuing, authority.roots, c.names, authority.register.RevokedIssuer, log)
 	if err != nil {
 		return err
 	}

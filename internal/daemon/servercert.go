@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,8 +29,12 @@ type serverIdentity struct {
 	issuing serverIssuer
 	roots   truster
 	names   []string
+	// revoked says whether an issuer, by its serial, is: agents take no certificate of it.
+	revoked func(issuerSerial string) bool
 	log     *slog.Logger
 
+	// asked holds at most one wish to look whether the certificate is still good.
+	asked chan struct{}
 	// turn is held by who renews.
 	turn    sync.Mutex
 	current atomic.Pointer[proven]
@@ -58,8 +63,8 @@ type showing struct {
 
 // newServerIdentity makes the first certificate. While nothing can be signed there is
 // none: agents are refused, and run tries again.
-func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, log *slog.Logger) (*serverIdentity, error) {
-	s := &serverIdentity{issuing: issuing, roots: roots, names: names, log: log}
+func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, revoked func(issuerSerial string) bool, log *slog.Logger) (*serverIdentity, error) {
+	s := &serverIdentity{issuing: issuing, roots: roots, names: names, revoked: revoked, log: log, asked: make(chan struct{}, 1)}
 	err := s.renew(ctx)
 	if unsigned(err) {
 		log.ErrorContext(ctx, "no server certificate: agents are not served until one can be issued", "error", err)
@@ -127,30 +132,46 @@ func (s *serverIdentity) run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(s.current.Load().pause()):
+		case <-s.asked:
+		case <-time.After(s.pause()):
 		}
 		held := s.current.Load()
-		if held != nil && !held.due(time.Now()) {
+		bad := held.bad(s.revoked)
+		if !bad && !held.due(time.Now()) {
 			continue
 		}
-		if err := s.renew(ctx); err != nil && (held != nil || !unsigned(err)) {
+		if err := s.renew(ctx); err != nil && (!bad || !unsigned(err)) {
 			s.log.ErrorContext(ctx, "server certificate not renewed", "error", err)
 		}
 	}
 }
 
-// life is how long the certificate was to be used when it was made.
-func (p *proven) life() time.Duration { return p.issued.Leaf.NotAfter.Sub(p.made) }
+// look has run look whether the certificate is still good. It does not wait.
+func (s *serverIdentity) look() {
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+}
 
 // pause is how long until the next look at the clock: a minute at most, since a timer
 // alone stands still while a machine sleeps, an eighth of a short life, a second while
-// there is no certificate (p is nil).
-func (p *proven) pause() time.Duration {
-	if p == nil {
+// there is no good certificate: another issuer signs one before it signs SVIDs.
+func (s *serverIdentity) pause() time.Duration {
+	held := s.current.Load()
+	if held.bad(s.revoked) {
 		return time.Second
 	}
-	return max(min(p.life()/8, time.Minute), time.Second)
+	return max(min(held.life()/8, time.Minute), time.Second)
 }
+
+// bad says whether there is no certificate, or one whose issuer is revoked.
+func (p *proven) bad(revoked func(issuerSerial string) bool) bool {
+	return p == nil || slices.ContainsFunc(p.issued.Issuers, func(c *x509.Certificate) bool { return revoked(c.SerialNumber.Text(16)) })
+}
+
+// life is how long the certificate was to be used when it was made.
+func (p *proven) life() time.Duration { return p.issued.Leaf.NotAfter.Sub(p.made) }
 
 // due says whether a server certificate is to be replaced: at half of its life, or
 // when the clock was set back to before its start.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"log/slog"
@@ -35,6 +36,48 @@ func (p *press) IssueServer(context.Context, ca.ServerRequest) (ca.Issued, error
 	return ca.Issued{Leaf: leaf, Issuers: []*x509.Certificate{p.issuer.cert}}, nil
 }
 
+// none of the issuers is revoked.
+func none(string) bool { return false }
+
+// TestAServerCertificateOfARevokedIssuer is replaced as soon as another issuer signs one,
+// whether the revoked one was in force or not.
+func TestAServerCertificateOfARevokedIssuer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := certify(t, "a", true, nil)
+		issuer := certify(t, "i", true, a)
+		time.Sleep(time.Second) // for another serial
+		next := certify(t, "i2", true, a)
+		roots, made := &teacher{}, &press{t: t, issuer: issuer}
+		roots.teach(t, 1, nil, a.cert)
+		var out atomic.Bool
+		revoked := func(serial string) bool { return out.Load() && serial == issuer.cert.SerialNumber.Text(16) }
+		s, err := newServerIdentity(t.Context(), made, roots, nil, revoked, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.run(ctx)
+		time.Sleep(90 * time.Second)
+		s.look()
+		synctest.Wait()
+		if made.made != 1 {
+			t.Errorf("%d were made while nothing is revoked", made.made)
+		}
+		made.none.Store(true)
+		out.Store(true)
+		s.look()
+		time.Sleep(30 * time.Second) // nothing is signed yet
+		made.issuer = next
+		made.none.Store(false)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if shown, err := s.ServerCertificate(); err != nil || !bytes.Equal(shown.Certificate[1], next.cert.Raw) || made.made != 2 {
+			t.Errorf("%v, %d were made", err, made.made)
+		}
+	})
+}
+
 // TestTheServerShowsHowItCameToItsRoots: behind leaf and issuer come the roots, and the
 // links, as they are at that moment.
 func TestTheServerShowsHowItCameToItsRoots(t *testing.T) {
@@ -42,7 +85,7 @@ func TestTheServerShowsHowItCameToItsRoots(t *testing.T) {
 	link := certify(t, "b", true, a).cert
 	roots := &teacher{}
 	roots.teach(t, 1, nil, a.cert)
-	s, err := newServerIdentity(t.Context(), &press{t: t, issuer: certify(t, "i", true, a)}, roots, nil, slog.New(slog.DiscardHandler))
+	s, err := newServerIdentity(t.Context(), &press{t: t, issuer: certify(t, "i", true, a)}, roots, nil, none, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +110,7 @@ func TestTheServerCertificateSettlesOnTheRootThatSigns(t *testing.T) {
 	a, b := certify(t, "a", true, nil), certify(t, "b", true, nil)
 	roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
 	roots.teach(t, 1, nil, a.cert)
-	s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+	s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +156,7 @@ func TestAServerCertificateOfAShortLife(t *testing.T) {
 				a := certify(t, "a", true, nil)
 				roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a), life: life}
 				roots.teach(t, 1, nil, a.cert)
-				s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+				s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -144,7 +187,7 @@ func TestThereIsNoServerCertificateYet(t *testing.T) {
 		roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
 		made.none.Store(true)
 		roots.teach(t, 1, nil, a.cert)
-		s, err := newServerIdentity(t.Context(), made, roots, nil, slog.New(slog.DiscardHandler))
+		s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
