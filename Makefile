@@ -53,7 +53,7 @@ demo-clean: ## remove what KEEP=1 left, and what a killed run could not remove
 	@exec $(BIN)/demo -clean
 
 .PHONY: test
-test: tools envoy vault build bookshop ## every test, with the race detector
+test: tools envoy vault kube build bookshop ## every test, with the race detector
 	@deploy/tools/packages.sh gcc promtool softhsm2-util
 	@# Whole meshes last and one by one: they measure times, and need the machine.
 	@export CGO_ENABLED=1 CI=true; status=0; \
@@ -86,3 +86,7 @@ envoy: ## fetch the pinned Envoy into the cache
 .PHONY: vault
 vault: ## build the pinned Vault into the cache (ten minutes of a core, once)
 	@deploy/tools/vault.sh
+
+.PHONY: kube
+kube: ## build a pinned Kubernetes API server, and what Vault needs for it, into the cache (ten minutes of a core, once)
+	@deploy/tools/kube.sh

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Prepares a Vault for one mesh, with the vault command and an administrator's
 # VAULT_ADDR and VAULT_TOKEN (VAULT_CACERT, VAULT_NAMESPACE): a PKI engine of its
-# own, a root in it, the two policies, and with ROLE the roles and the policy for
-# leaves. What is there already stays as it is, but for roles and policies, which are
-# written anew. See README.md beside this file.
+# own, a root in it, the two policies, with ROLE the roles and the policy for leaves, and
+# with KUBERNETES_HOST the logins by tokens of that cluster. What is there already stays
+# as it is, but for roles, policies and how Vault reaches the cluster, which are written
+# anew. See README.md beside this file.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 trust_domain=${TRUST_DOMAIN:-cluster.local}
@@ -19,6 +20,21 @@ role=${ROLE-}
 svid_ttl=${SVID_TTL:-24h}
 server_names=${SERVER_NAMES:-istiod.istio-system.svc,localhost}
 server_ips=${SERVER_IPS-}
+# The API server whose tokens log ensignd in, a URL that Vault reaches; empty: no such
+# login.
+kubernetes=${KUBERNETES_HOST-}
+# With it: the files of the CA of its certificate, and of a token that may have tokens
+# reviewed (cluster role system:auth-delegator); empty: Vault runs in a pod of that
+# cluster, and has both.
+kubernetes_ca=${KUBERNETES_CA-}
+kubernetes_reviewer=${KUBERNETES_REVIEWER-}
+# The login's path, and its role; with -rotation behind it the one for rotations.
+kubernetes_mount=${KUBERNETES_MOUNT:-kubernetes}
+kubernetes_role=${KUBERNETES_ROLE:-ensignd}
+# The account of ensignd; with -rotation behind it the one of rotations. And for whom the
+# tokens of both are made.
+kubernetes_account=${KUBERNETES_ACCOUNT:-istio-system/ensignd}
+kubernetes_audience=${KUBERNETES_AUDIENCE:-vault}
 # The life of every root: what ensignd asks for, and the rotation policy pins.
 root_ttl=87600h
 
@@ -56,3 +72,20 @@ for policy in daily rotation ${role:+leaves}; do
     -e "${server_ips:+#}/@SERVER_IPS@/d" -e "s|@SERVER_IPS@|$(quoted "$server_ips")|" "$here/$policy.hcl" |
     vault policy write "$mount-$policy" -
 done
+# kubernetes_login writes a role: its name, account, policy, and the life of its tokens.
+kubernetes_login() {
+  vault write "auth/$kubernetes_mount/role/$1" audience="$kubernetes_audience" \
+    bound_service_account_namespaces="${2%%/*}" bound_service_account_names="${2#*/}" \
+    token_policies="$3" token_no_default_policy=true token_ttl="$4" token_max_ttl="$5" >/dev/null
+  echo "$2 logs in by kubernetes@$kubernetes_mount:$1 with a token for $kubernetes_audience"
+}
+if [[ -n $kubernetes ]]; then
+  if ! vault read "sys/auth/$kubernetes_mount" >/dev/null 2>&1; then
+    vault auth enable -path="$kubernetes_mount" kubernetes
+  fi
+  vault write "auth/$kubernetes_mount/config" kubernetes_host="$kubernetes" \
+    ${kubernetes_ca:+kubernetes_ca_cert=@"$kubernetes_ca"} \
+    ${kubernetes_reviewer:+token_reviewer_jwt=@"$kubernetes_reviewer" disable_local_ca_jwt=true} >/dev/null
+  kubernetes_login "$kubernetes_role" "$kubernetes_account" "$mount-$([[ -n $role ]] && echo leaves || echo daily)" 1h 24h
+  kubernetes_login "$kubernetes_role-rotation" "$kubernetes_account-rotation" "$mount-rotation" 10m 1h
+fi
