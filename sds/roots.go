@@ -56,6 +56,17 @@ type rootSet struct {
 	hash, operator string
 	// sequence is that of the Trust which pushed them; 0: they came with an SVID.
 	sequence uint64
+	// unkept: the next agent would not have them.
+	unkept bool
+}
+
+// taken is the sequence of the Trust whose roots were taken over: believed by this agent
+// and the next. 0 as long as the next one would believe others.
+func (s *rootSet) taken() uint64 {
+	if s.unkept {
+		return 0
+	}
+	return s.sequence
 }
 
 // learned are roots that were shown to follow on those of Anchors.
@@ -194,22 +205,60 @@ func (r *Roots) answered(asked *rootSet, svid *SVID) error {
 
 // replace stores roots and puts them in force, in this order: what Envoy has taken
 // an agent that is killed here still has. What cannot be stored is in force all the
-// same, and said so: else a full disk would keep a retired root alive.
+// same, and said so: else a full disk would keep a retired root alive. But it is not
+// taken over before it is stored.
 func (r *Roots) replace(set *rootSet) {
-	problem := ""
-	if r.config.Keep != nil {
-		if err := r.config.Keep(Kept{Operator: set.operator, Sequence: set.sequence, Roots: set.roots}); err != nil {
-			problem = "the roots are in force, but not kept for the next agent: " + err.Error()
-			r.config.Logger.Error("the roots are not kept for the next agent", "error", err)
-		}
-	}
+	problem := r.keep(set)
+	set.unkept = problem != ""
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.current, r.learned, r.keepError = set, learned{}, problem
+	r.learned = learned{}
+	r.force(set, problem)
+	r.config.Logger.Info("roots in force", "bundle", set.hash, "roots", len(set.roots), "sequence", set.sequence)
+}
+
+// force tells who waits of the roots in force. The caller has mu.
+func (r *Roots) force(set *rootSet, problem string) {
+	if problem != "" && problem != r.keepError {
+		r.config.Logger.Error("the roots are not kept for the next agent: tried again", "error", problem)
+	}
+	r.current, r.keepError = set, problem
 	close(r.changed)
 	r.changed = make(chan struct{})
 	r.config.Metrics.believes(set)
-	r.config.Logger.Info("roots in force", "bundle", set.hash, "roots", len(set.roots), "sequence", set.sequence)
+}
+
+// keep stores roots; problem is why they could not be, "" if they were.
+func (r *Roots) keep(set *rootSet) (problem string) {
+	if r.config.Keep == nil {
+		return ""
+	}
+	if err := r.config.Keep(Kept{Operator: set.operator, Sequence: set.sequence, Roots: set.roots}); err != nil {
+		return "the roots are in force, but not kept for the next agent, so that they do not count yet: " + err.Error() + ": make room there; it is tried again"
+	}
+	return ""
+}
+
+// keepAgain tries to store the roots in force if they are not.
+func (r *Roots) keepAgain() {
+	r.turn.Lock()
+	defer r.turn.Unlock()
+	set, _ := r.watch()
+	if set == nil || !set.unkept {
+		return
+	}
+	problem := r.keep(set)
+	if problem == r.problem() {
+		return
+	}
+	again := *set
+	again.unkept = problem != ""
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.learned.by.set == set {
+		r.learned.by.set = &again
+	}
+	r.force(&again, problem)
 }
 
 // problem is why the roots in force are not stored; "" if they are.

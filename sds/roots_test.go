@@ -167,16 +167,34 @@ func TestRootsThatCannotBeKeptAreInForce(t *testing.T) {
 		if problems, _ := source.Problems(); !strings.Contains(problems.Trust, "no space left") {
 			t.Errorf("%+v", problems)
 		}
+		source.Keep()
+		if problems, _ := source.Problems(); problems.Trust == "" {
+			t.Error("it is kept on a full disk")
+		}
+		// Now there is room, and nobody says anything.
+		s.mu.Lock()
+		s.full = nil
+		s.mu.Unlock()
+		source.Keep()
+		if problems, _ := source.Problems(); problems.Trust != "" || s.kept.Sequence != 1 || len(s.kept.Roots) != 2 {
+			t.Errorf("%+v, kept %+v", problems, s.kept)
+		}
+		s.mu.Lock()
+		s.full = errors.New("no space left")
+		s.mu.Unlock()
+		if err := source.Follow(pushed(2, next, old)); err != nil {
+			t.Error(err)
+		}
 		// The next stream says the same, and now there is room.
 		s.mu.Lock()
 		s.full = nil
 		s.mu.Unlock()
-		again := pushed(1, next, old)
+		again := pushed(2, next, old)
 		again.First = true
 		if err := source.Follow(again); err != nil {
 			t.Error(err)
 		}
-		if problems, _ := source.Problems(); problems.Trust != "" || s.kept.Sequence != 1 || len(s.kept.Roots) != 2 {
+		if problems, _ := source.Problems(); problems.Trust != "" || s.kept.Sequence != 2 || len(s.kept.Roots) != 2 {
 			t.Errorf("%+v, kept %+v", problems, s.kept)
 		}
 	})

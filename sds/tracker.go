@@ -240,7 +240,7 @@ func (t *tracker) bundle() (hash string, sequence uint64, known bool) {
 		if h.taken.name == "" || known && h.taken.roots.hash != hash {
 			return "", 0, true
 		}
-		if by := h.taken.roots.sequence; !known || by < sequence {
+		if by := h.taken.roots.taken(); !known || by < sequence {
 			sequence = by
 		}
 		hash, known = h.taken.roots.hash, true

@@ -101,6 +101,13 @@ func (s *Source) Follow(trust Trust) error {
 	return err
 }
 
+// Keep tries again to keep the roots in force for the next agent, if that failed. It may
+// wait for the disk.
+func (s *Source) Keep() {
+	s.roots.keepAgain()
+	s.tell()
+}
+
 func (s *Source) heard(trust Trust, home *x509.Certificate, err error) {
 	result, refusal := "taken", ""
 	if err != nil {

@@ -57,7 +57,8 @@ func cutOffStatus(err error) error {
 	case errors.Is(err, revocation.ErrNobody):
 		return status.Error(codes.NotFound, err.Error())
 	}
-	return status.Error(codes.Unavailable, err.Error())
+	// ensignd is there, and says so itself: most likely the ledger can not be written.
+	return status.Error(codes.Internal, err.Error())
 }
 
 // ListCutOffs answers what is in force.

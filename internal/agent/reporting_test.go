@@ -44,6 +44,7 @@ type obedient struct{}
 
 func (obedient) Follow(sds.Trust) error { return nil }
 func (obedient) Renew()                 {}
+func (obedient) Keep()                  {}
 
 // TestATrustThatChangesNothingIsReported: a gate waits for a report that names its step,
 // also where Envoy has the bundle already. The same word again is no news.

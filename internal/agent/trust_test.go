@@ -199,6 +199,7 @@ func (b *slowBeliever) Follow(trust sds.Trust) error {
 }
 
 func (b *slowBeliever) Renew() {}
+func (b *slowBeliever) Keep()  {}
 
 // TestASpoiltRootsFileLeavesTheBundleFile, and is said.
 func TestASpoiltRootsFileLeavesTheBundleFile(t *testing.T) {

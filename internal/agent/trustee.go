@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"sync"
+	"time"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/sds"
@@ -11,6 +12,7 @@ import (
 // believer is what does as a Trust says.
 type believer interface {
 	Follow(sds.Trust) error
+	Keep()
 	Renew()
 }
 
@@ -49,12 +51,20 @@ func (t *trustee) take(trust *ensignv1.Trust, first bool) {
 	}
 }
 
+// keepRootsEvery is how often roots that could not be kept are tried again.
+const keepRootsEvery = 2 * time.Second
+
 // run follows what comes until ctx ends.
 func (t *trustee) run(ctx context.Context) error {
 	var last uint64
+	again := time.NewTicker(keepRootsEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-t.came:
+		case <-again.C:
+			t.believer.Keep()
+			continue
 		case <-ctx.Done():
 			return nil
 		}

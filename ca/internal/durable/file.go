@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // tempMark is in the name of every file that is not finished.
@@ -35,6 +36,9 @@ func writeTemp(path string, data []byte, perm fs.FileMode) (string, error) {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
+		if errors.Is(err, syscall.ENOSPC) {
+			err = fmt.Errorf("%w: its disk is full: make room there", err)
+		}
 		return "", errors.Join(fmt.Errorf("writing %s: %w", path, err), os.Remove(temp))
 	}
 	return temp, nil
