@@ -26,6 +26,8 @@ const startTimeout = 30 * time.Second
 type Control struct {
 	Net  *netns.Namespace
 	Data string
+	// Disk is the one that Data is on; nil if it has none of its own.
+	Disk *Disk
 
 	lab     *Lab
 	name    string
@@ -38,13 +40,18 @@ type Control struct {
 	process *netns.Process
 }
 
-func (l *Lab) startControl(ctx context.Context, extra []string) (*Control, error) {
+func (l *Lab) startControl(ctx context.Context, extra []string, disk int64) (*Control, error) {
 	space, err := l.Net.Add(ctx, "ensignd")
 	if err != nil {
 		return nil, err
 	}
 	c := &Control{Net: space, lab: l, name: "ensignd", metrics: "127.0.0.1:15014",
 		Data: filepath.Join(l.Dir(), "data"), kek: filepath.Join(l.Dir(), "kek")}
+	if disk > 0 {
+		if c.Disk, err = mountDisk(c.Data, disk, 0); err != nil {
+			return nil, err
+		}
+	}
 	if out, err := exec.CommandContext(ctx, l.program("ensign"), "kek", "new", "--out", c.kek).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("making the key-encryption key: %w: %s", err, out)
 	}
@@ -72,6 +79,15 @@ func (c *Control) Start(ctx context.Context) error {
 	c.process = process
 	c.mu.Unlock()
 	return untilReady(ctx, process, c.Net, "http://"+c.metrics+"/readyz")
+}
+
+// Ready is nil if ensignd says that it is ready, or what it says instead.
+func (c *Control) Ready(ctx context.Context) error {
+	body, err := get(ctx, c.Net, "http://"+c.metrics+"/readyz")
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, body)
+	}
+	return nil
 }
 
 // Process is the running or the last ensignd.

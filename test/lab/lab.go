@@ -25,6 +25,8 @@ type Config struct {
 	Manifests string
 	// Daemon are further arguments of ensignd.
 	Daemon []string
+	// DataDisk has ensignd's data folder on a disk of its own of so many bytes; 0: it has not.
+	DataDisk int64
 	// Vault runs one beside ensignd, which is told of it. Without a binary: none.
 	Vault VaultConfig
 	// Log tells what the lab does. nil: nothing.
@@ -86,7 +88,7 @@ func (l *Lab) open(ctx context.Context, cfg Config) error {
 			daemon = append(l.Vault.flags(), daemon...)
 		}
 	}
-	l.Control, err = l.startControl(ctx, daemon)
+	l.Control, err = l.startControl(ctx, daemon, cfg.DataDisk)
 	return err
 }
 

@@ -39,6 +39,9 @@ type PodSpec struct {
 	// Confined: its agent may not copy Envoy's sockets, as under the default seccomp
 	// profile of a container.
 	Confined bool
+	// RunDisk has the run folder of its agent on a disk of its own of so many bytes; 0: it
+	// has not.
+	RunDisk int64
 	// TokenTTL is how long its token holds; 0: a day.
 	TokenTTL time.Duration
 }
@@ -49,6 +52,8 @@ type Pod struct {
 	Net *netns.Namespace
 	// Dir holds its token, the bundle and the agent's run folder.
 	Dir string
+	// Disk is the one that the run folder is on; nil if it has none of its own.
+	Disk *Disk
 
 	lab *Lab
 
@@ -197,5 +202,10 @@ func (p *Pod) folder() error {
 			return err
 		}
 	}
-	return nil
+	if p.RunDisk == 0 {
+		return nil
+	}
+	var err error
+	p.Disk, err = mountDisk(filepath.Join(p.Dir, "run"), p.RunDisk, netns.ProxyUID)
+	return err
 }

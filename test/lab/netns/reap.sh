@@ -25,6 +25,9 @@ for space in $(spaces); do
   rm -rf "/etc/netns/$space"
 done
 rmdir /etc/netns 2>/dev/null
+for disk in $(awk -v under="$dir/" 'index($2, under) == 1 { print $2 }' /proc/mounts); do
+  umount -l "$disk"
+done
 # Only a folder that a lab made: never what a wrong argument names.
 [[ -d $dir/logs ]] && rm -rf "$dir"
 rm -f "/run/ensign-lab/$id.json"
