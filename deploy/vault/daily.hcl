@@ -35,3 +35,7 @@ path "auth/token/lookup-self" {
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }
+# Whether it may sign again, after a denial.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}

@@ -36,3 +36,7 @@ path "auth/token/lookup-self" {
 path "auth/token/renew-self" {
   capabilities = ["update"]
 }
+# Whether it may sign again, after a denial.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}

@@ -99,11 +99,24 @@ func (h *health) failing() bool {
 	return len(h.signing) > 0 || h.looked != nil
 }
 
-// recovered forgets how signatures failed.
-func (h *health) recovered() {
+// unsigned are the roots whose last signature failed though Vault was there, and how.
+func (h *health) unsigned() map[string]error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	clear(h.signing)
+	out := map[string]error{}
+	for name, f := range h.signing {
+		if !f.away() {
+			out[name] = f.err
+		}
+	}
+	return out
+}
+
+// recovered forgets how a root's last signature failed.
+func (h *health) recovered(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.signing, name)
 }
 
 func (h *health) holds(t token) {

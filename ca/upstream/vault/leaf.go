@@ -42,7 +42,7 @@ func (r leafRoot) SignLeaf(ctx context.Context, request ca.LeafRequest) (*x509.C
 	ctx, cancel := r.place.daily.bounded(ctx)
 	defer cancel()
 	role, body := r.leafRequest(request, time.Now())
-	path := r.place.cfg.Mount + "/issuer/" + r.name + "/sign/" + role
+	path := r.place.signPath(r.name, role)
 	answer, err := r.place.daily.write(ctx, path, body)
 	// What Vault refuses may be this one request's fault, and says nothing of the next.
 	if !errors.Is(err, ErrRefused) {

@@ -47,7 +47,7 @@ func (r *root) CertifyIssuer(ctx context.Context, request ca.IssuerRequest) ([]*
 func (r *root) sign(ctx context.Context, c *client, request ca.IssuerRequest, life time.Duration) ([]*x509.Certificate, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	path := r.place.cfg.Mount + "/issuer/" + r.name + "/sign-intermediate"
+	path := r.place.signPath(r.name, "")
 	answer, err := c.write(ctx, path, r.signRequest(request, life))
 	if err != nil {
 		return nil, err
