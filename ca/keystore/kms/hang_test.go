@@ -169,3 +169,50 @@ func until(t *testing.T, what string, so func() bool) {
 		}
 	}
 }
+
+// TestAKeyThatIsGone ails itself, and not the place: another one can be made there.
+func TestAKeyThatIsGone(t *testing.T) {
+	hsm, files := softhsm.New(t), sealed(t)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
+	key := ensure(t, s, "root")
+	hsm.Forget(t)
+	s.Look()
+	since, err := healthOf(key)
+	if !errors.Is(err, kms.ErrUnavailable) {
+		t.Errorf("the key is gone, and says %v", err)
+	}
+	if _, err := s.Healthy(); err != nil {
+		t.Errorf("no key could be made for %v", err)
+	}
+	s.Look()
+	if again, err := healthOf(key); err == nil || !again.Equal(since) {
+		t.Errorf("gone since %s, then since %s: %v", since, again, err)
+	}
+	if err := signs(ensure(t, s, "root-next")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAPlaceWithoutKeysIsLookedAfter: the first key is to be made there some day.
+func TestAPlaceWithoutKeysIsLookedAfter(t *testing.T) {
+	hsm, files := softhsm.New(t), sealed(t)
+	s := open(t, hsm.URI(hsm.PINFile), files, files)
+	if s.Look(); !well(s) {
+		t.Fatal("it is there, and not well")
+	}
+	away := hsm.Objects() + ".away"
+	if err := errors.Join(os.Rename(hsm.Objects(), away), os.Mkdir(hsm.Objects(), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if s.Look(); well(s) {
+		t.Error("it is away, and well")
+	}
+	if err := errors.Join(os.Remove(hsm.Objects()), os.Rename(away, hsm.Objects())); err != nil {
+		t.Fatal(err)
+	}
+	if s.Look(); !well(s) {
+		t.Error("it is back, and not well")
+	}
+}
+
+func well(s *kms.Store) bool { _, err := s.Healthy(); return err == nil }

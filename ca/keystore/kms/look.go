@@ -32,6 +32,9 @@ func (s *Store) Look() {
 		in := s.room(s.cfg.Place)
 		// What is wrong is noted.
 		_, _ = enter(s.ctx, in, func() (struct{}, error) {
+			if len(in.live) == 0 {
+				in.drop() // no key of it tells whether it is there still
+			}
 			_, err := in.open(s.ctx)
 			return struct{}{}, err
 		})

@@ -30,7 +30,7 @@ type room struct {
 
 	mu      sync.Mutex
 	entered time.Time // when who is in went in; zero: nobody is
-	trouble trouble   // of the place as a whole
+	trouble trouble   // of the place as a whole: a key that is not there is none
 }
 
 // enter does something in a room, in a goroutine of its own, and waits for it as long as
@@ -58,7 +58,6 @@ func enter[T any](ctx context.Context, r *room, do func() (T, error)) (T, error)
 	r.at(time.Now())
 	go func() {
 		value, err := do()
-		r.trouble.note(err)
 		r.at(time.Time{})
 		<-r.turn
 		ended <- outcome{value, err}
@@ -110,6 +109,16 @@ func (r *room) open(ctx context.Context) (apiv1.KeyManager, error) {
 	if r.manager != nil {
 		return r.manager, nil
 	}
+	m, err := r.connect(ctx)
+	r.trouble.note(err)
+	if err != nil {
+		return nil, err
+	}
+	r.manager, r.live = m, map[string]crypto.Signer{}
+	return m, nil
+}
+
+func (r *room) connect(ctx context.Context) (apiv1.KeyManager, error) {
 	if err := built(r.place); err != nil {
 		return nil, err
 	}
@@ -125,7 +134,6 @@ func (r *room) open(ctx context.Context) (apiv1.KeyManager, error) {
 		}
 		return nil, fmt.Errorf("%w: opening %s: %w", ErrUnavailable, r.place, err)
 	}
-	r.manager, r.live = m, map[string]crypto.Signer{}
 	return m, nil
 }
 

@@ -47,16 +47,14 @@ func (k *signer) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) (
 }
 
 // Healthy says why the key could not sign, and since when, as far as is known without
-// asking its place; nil if it could.
+// asking its place; nil if it could. One that may be in two places is well in either.
 func (k *signer) Healthy() (since time.Time, err error) {
 	rooms, err := k.rooms()
 	if err != nil {
 		return time.Time{}, err
 	}
-	for _, r := range rooms {
-		if r.hangs() != nil {
-			return r.health()
-		}
+	if !slices.ContainsFunc(rooms, func(r *room) bool { return r.hangs() == nil }) {
+		return rooms[0].health()
 	}
 	return k.trouble.now()
 }

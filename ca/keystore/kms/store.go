@@ -161,7 +161,9 @@ func (s *Store) make(in *room, name string, r reference) (reference, error) {
 		})
 		if err != nil {
 			in.drop()
-			return r, fmt.Errorf("%w: %w", ErrUnavailable, err)
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+			in.trouble.note(err)
+			return r, err
 		}
 		public, r.Key = made.PublicKey, made.CreateSignerRequest.SigningKey
 	}

@@ -88,6 +88,20 @@ func (k *Token) URI(pinFile string) string {
 	return fmt.Sprintf("pkcs11:module-path=%s;token=ensign?pin-source=%s", k.Module, pinFile)
 }
 
+// Forget removes all keys from the token.
+func (k *Token) Forget(t *testing.T) {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(k.Objects(), "*", "*.object"))
+	for _, path := range found {
+		if filepath.Base(path) != "token.object" {
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Keys counts the private keys of the token: two objects a pair.
 func (k *Token) Keys(t *testing.T) int {
 	t.Helper()
