@@ -23,6 +23,7 @@ import (
 	securityv1 "istio.io/api/security/v1alpha1"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/internal/need"
 	"github.com/ensign-mesh/ensign/sds/sdstest"
 )
 
@@ -271,7 +272,7 @@ func (c *controlPlane) config(t testing.TB) Config {
 	return Config{
 		ControlPlane: c.address, TrustBundle: bundle, TokenFile: token,
 		Pod: "shop/reviews-v1", IP: "127.0.0.1", RunDir: filepath.Join(dir, "run"), Envoy: NoEnvoy,
-		EnvoyAdmin: freeAddress(t), Metrics: freeAddress(t), Health: freeAddress(t), Logger: testLogger(t),
+		EnvoyAdmin: need.Address(t), Metrics: need.Address(t), Health: need.Address(t), Logger: testLogger(t),
 	}
 }
 
@@ -291,14 +292,4 @@ func shortDir(t testing.TB) string {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -143,7 +143,7 @@ func hello(authority *sdstest.Authority, client tls.Certificate, address string)
 func withEnvoy(t testing.TB) (*controlPlane, Config, string) {
 	t.Helper()
 	binary := need.Envoy(t)
-	control, address := newControlPlane(t), freeAddress(t)
+	control, address := newControlPlane(t), need.Address(t)
 	nodes := make(chan string, 100)
 	control.ads = serveListener(helloListener(t, address), nodes)
 	config := control.config(t)

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ensign-mesh/ensign/internal/need"
 )
 
 // script is an Envoy that does as a shell script says.
@@ -143,7 +145,7 @@ func TestTwoAgentsCannotShareAFolder(t *testing.T) {
 	startAgent(t, config)
 	eventually(t, "the agent is ready", func() bool { return ready(config) })
 	second := config
-	second.Metrics, second.Health = freeAddress(t), freeAddress(t)
+	second.Metrics, second.Health = need.Address(t), need.Address(t)
 	code, err := Run(t.Context(), second)
 	if code != 1 || err == nil || !strings.Contains(err.Error(), "another agent uses") {
 		t.Errorf("%d, %v", code, err)

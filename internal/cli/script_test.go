@@ -3,7 +3,6 @@ package cli_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/ensign-mesh/ensign/internal/cli"
 	"github.com/ensign-mesh/ensign/internal/daemon"
+	"github.com/ensign-mesh/ensign/internal/need"
 )
 
 func TestMain(m *testing.M) {
@@ -46,12 +46,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"),
 		Setup: func(env *testscript.Env) error {
-			listen, metrics, err := freePorts()
-			if err != nil {
-				return err
+			for _, name := range []string{"LISTEN", "METRICS"} {
+				port, err := need.FreePort()
+				if err != nil {
+					return err
+				}
+				env.Setenv(name, need.Loopback(port))
 			}
-			env.Setenv("LISTEN", listen)
-			env.Setenv("METRICS", metrics)
 			env.Setenv("MESH", mesh)
 			return nil
 		},
@@ -84,18 +85,4 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-func freePorts() (a, b string, err error) {
-	first, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer first.Close()
-	second, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", "", err
-	}
-	defer second.Close()
-	return first.Addr().String(), second.Addr().String(), nil
 }

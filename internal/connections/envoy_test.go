@@ -43,7 +43,7 @@ func startProxy(t testing.TB, table *Table, roots []*x509.Certificate, backends 
 	p := &proxy{Authority: sdstest.New(t), roots: roots, log: filepath.Join(dir, "log.sock")}
 	p.serveLog(t, table)
 	for _, address := range []*string{&p.http, &p.tcp, &p.silent, &p.toHTTP, &p.toTCP, &p.admin} {
-		*address = freeAddress(t)
+		*address = need.Address(t)
 	}
 	config := filepath.Join(dir, "envoy.json")
 	text, err := json.Marshal(p.config(t, dir, backends))

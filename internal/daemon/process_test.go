@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 	"github.com/ensign-mesh/ensign/ca/keystore"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/internal/need"
 )
 
 // twoPods are shop/web-1 and shop/web-2, of one account.
@@ -58,7 +58,7 @@ type process struct {
 // folder it is the next start.
 func startProcess(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, listen: freeAddress(t), metrics: freeAddress(t)}
+	p := &process{t: t, dir: dir, listen: need.Address(t), metrics: need.Address(t)}
 	manifests, kek := filepath.Join(dir, "mesh"), filepath.Join(dir, "kek")
 	if _, err := os.Stat(kek); err != nil {
 		if err := os.Mkdir(manifests, 0o700); err != nil {
@@ -158,16 +158,6 @@ func (p *process) token(pod string) string {
 		p.t.Fatal(err)
 	}
 	return made.Token
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // transcript is a log that many may write to.

@@ -20,6 +20,7 @@ import (
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/internal/daemon"
+	"github.com/ensign-mesh/ensign/internal/need"
 )
 
 const webID = "spiffe://cluster.local/ns/shop/sa/web"
@@ -207,7 +208,7 @@ func TestLimitsOfIssuanceAreFlags(t *testing.T) {
 }
 
 func TestTheLedgerIsServedToWhoFollowsIt(t *testing.T) {
-	address := freePort(t)
+	address := need.Address(t)
 	e := start(t, "--ledger-listen", address)
 	e.svid("web", "web-1")
 	for path, want := range map[string]string{"/checkpoint": "ensign/cluster.local/ledger\n", "/tile/entries/000.p/1": "", "/metrics": "404"} {

@@ -9,7 +9,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +27,7 @@ import (
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/internal/cli"
 	"github.com/ensign-mesh/ensign/internal/daemon"
+	"github.com/ensign-mesh/ensign/internal/need"
 )
 
 // ensignd is a running control plane.
@@ -43,7 +43,7 @@ type ensignd struct {
 func start(t *testing.T, flags ...string) *ensignd {
 	t.Helper()
 	dir := t.TempDir()
-	e := &ensignd{t: t, listen: freePort(t), metrics: freePort(t), data: filepath.Join(dir, "data")}
+	e := &ensignd{t: t, listen: need.Address(t), metrics: need.Address(t), data: filepath.Join(dir, "data")}
 	kek := filepath.Join(dir, "kek")
 	if code := cli.Run(t.Context(), []string{"kek", "new", "--out", kek}, os.Stdout, os.Stderr); code != 0 {
 		t.Fatalf("kek new: exit %d", code)
@@ -171,16 +171,6 @@ func certificate(t *testing.T, key *ecdsa.PrivateKey, chain []string) tls.Certif
 		t.Fatal(err)
 	}
 	return cert
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // locked is a buffer that many may write to.

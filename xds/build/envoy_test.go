@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -194,7 +195,7 @@ func startEnvoy(t testing.TB, controlAddress string) string {
 func launchEnvoy(t testing.TB, controlAddress string, args ...string) (admin string, process *os.Process) {
 	binary := need.Envoy(t)
 	host, port, _ := net.SplitHostPort(controlAddress)
-	adminPort := freePort(t)
+	adminPort := strconv.Itoa(need.Port(t))
 	dir := t.TempDir()
 	file := filepath.Join(dir, "envoy.yaml")
 	if err := os.WriteFile(file, fmt.Appendf(nil, bootstrap, adminPort, host, port), 0o600); err != nil {
@@ -227,16 +228,6 @@ func launchEnvoy(t testing.TB, controlAddress string, args ...string) (admin str
 	}
 	t.Fatal("Envoy did not become live")
 	return "", nil
-}
-
-func freePort(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
 }
 
 // secretsOf wraps resources that are served by name.

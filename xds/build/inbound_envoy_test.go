@@ -21,6 +21,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/ensign-mesh/ensign/authz"
+	"github.com/ensign-mesh/ensign/internal/need"
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
@@ -45,7 +46,7 @@ type sidecar struct {
 
 func startSidecar(t testing.TB, in *mesh.Inbound, edits ...func(*listenerv3.Filter)) *sidecar {
 	s := &sidecar{
-		authority: newAuthority(t), address: "127.0.0.1:" + freePort(t), configs: map[string]*tls.Config{}, edits: edits,
+		authority: newAuthority(t), address: need.Address(t), configs: map[string]*tls.Config{}, edits: edits,
 		snap: &mesh.Snapshot{TrustDomain: spiffeid.RequireTrustDomainFromString("td"), Config: &mesh.Config{Passthrough: true}, Denied: &mesh.Denied{}},
 	}
 	var address string

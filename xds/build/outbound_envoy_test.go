@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
+	"github.com/ensign-mesh/ensign/internal/need"
 	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/test/meshgen"
 )
@@ -71,7 +72,7 @@ func (c *client) serve(t testing.TB, s *mesh.Snapshot) int {
 
 func (c *client) standIn(t testing.TB, l *listenerv3.Listener) *listenerv3.Listener {
 	if c.ports[l.Name] == "" {
-		c.ports[l.Name] = freePort(t)
+		c.ports[l.Name] = strconv.Itoa(need.Port(t))
 	}
 	number, _ := strconv.Atoi(c.ports[l.Name])
 	out := proto.Clone(l).(*listenerv3.Listener)

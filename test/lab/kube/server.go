@@ -50,13 +50,13 @@ func Start(t testing.TB) *Server {
 	t.Helper()
 	apiServer, etcd := need.Kubernetes(t)
 	dir := t.TempDir()
-	store := fmt.Sprintf("http://127.0.0.1:%d", program.FreePort(t))
-	peers := fmt.Sprintf("http://127.0.0.1:%d", program.FreePort(t))
+	store := fmt.Sprintf("http://127.0.0.1:%d", need.Port(t))
+	peers := fmt.Sprintf("http://127.0.0.1:%d", need.Port(t))
 	program.Start(t, etcd, "--data-dir", filepath.Join(dir, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
 		"--listen-client-urls", store, "--advertise-client-urls", store,
 		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "default="+peers)
 
-	port := program.FreePort(t)
+	port := need.Port(t)
 	// The API server makes apiserver.crt itself, with the CA that signed it.
 	s := &Server{Address: fmt.Sprintf("https://127.0.0.1:%d", port), CAFile: filepath.Join(dir, "apiserver.crt"), administrator: rand.Text()}
 	tokens, keyFile := filepath.Join(dir, "tokens.csv"), filepath.Join(dir, "accounts.key")
@@ -99,7 +99,7 @@ func (s *Server) awaitReady(t testing.TB) {
 		select {
 		case <-ctx.Done():
 			t.Fatalf("the API server is not ready after %s: %v", patience, err)
-		case <-s.process.Ended:
+		case <-s.process.Done():
 			t.Fatalf("the API server has ended: %v", err)
 		case <-time.After(50 * time.Millisecond):
 		}
