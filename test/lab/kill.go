@@ -21,22 +21,6 @@ func (c *Control) Restart(ctx context.Context) error {
 	return c.Start(ctx)
 }
 
-// Restart kills Vault without a word, starts it again and unseals it.
-func (v *Vault) Restart(ctx context.Context) error {
-	if err := v.Process().Kill(); err != nil {
-		return fmt.Errorf("killing vault: %w", err)
-	}
-	return v.Start(ctx)
-}
-
-// Destroy kills Vault and deletes all that it kept.
-func (v *Vault) Destroy() error {
-	if err := v.Process().Kill(); err != nil {
-		return fmt.Errorf("killing vault: %w", err)
-	}
-	return os.RemoveAll(filepath.Join(v.dir, "storage"))
-}
-
 // KillAgent kills the pod's agent without a word; its Envoy goes on.
 func (p *Pod) KillAgent() error {
 	agent := p.Agent()

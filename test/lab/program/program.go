@@ -1,7 +1,7 @@
 // Package program runs the server that a test needs as a plain process.
 //
 //	p := program.Start(t, etcd, "--data-dir", dir) // killed after the test, with all that it started
-//	select { case <-p.Ended: … }                   // it ended by itself
+//	select { case <-p.Done(): … }                  // it ended by itself
 //	p.Kill()
 //
 // A test that fails shows the end of what its programs wrote.
@@ -9,7 +9,7 @@ package program
 
 import (
 	"bytes"
-	"net"
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -19,14 +19,12 @@ import (
 	"testing"
 )
 
-// shown is how many lines of a program a failed test shows.
+// shown is how many lines of a program are its tail.
 const shown = 40
 
 // Program is one process and its group.
 type Program struct {
-	// Ended is closed when the process has ended.
-	Ended <-chan struct{}
-
+	ended   chan struct{}
 	command *exec.Cmd
 	said    output
 }
@@ -34,8 +32,7 @@ type Program struct {
 // Start runs a program.
 func Start(t testing.TB, path string, arguments ...string) *Program {
 	t.Helper()
-	ended := make(chan struct{})
-	p := &Program{Ended: ended, command: exec.Command(path, arguments...)}
+	p := &Program{ended: make(chan struct{}), command: exec.Command(path, arguments...)}
 	p.command.Stdout, p.command.Stderr = &p.said, &p.said
 	// A test that is killed cannot clean up: the kernel ends the process then.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -49,39 +46,40 @@ func Start(t testing.TB, path string, arguments ...string) *Program {
 		if err == nil {
 			_ = p.command.Wait()
 		}
-		close(ended)
+		close(p.ended)
 	}()
 	if err := <-started; err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		p.Kill()
+		if err := p.Kill(); err != nil {
+			t.Errorf("killing %s: %v", path, err)
+		}
 		if t.Failed() {
-			t.Logf("%s says:\n%s", filepath.Base(path), p.said.last(shown))
+			t.Logf("%s says:\n%s", filepath.Base(path), p.Tail())
 		}
 	})
 	return p
 }
 
-// Kill ends it and its group as kill -9 does, and waits until it has ended.
-func (p *Program) Kill() {
-	select {
-	case <-p.Ended: // its number may be somebody else's by now
-	default:
-		_ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL)
-		<-p.Ended
-	}
-}
+// Done is closed when the process has ended.
+func (p *Program) Done() <-chan struct{} { return p.ended }
 
-// FreePort is a port of 127.0.0.1 on which nobody listens.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// Tail is the end of what it has written.
+func (p *Program) Tail() string { return p.said.last(shown) }
+
+// Kill ends it and its group as kill -9 does, and waits until it has ended.
+func (p *Program) Kill() error {
+	select {
+	case <-p.ended: // its number may be somebody else's by now
+		return nil
+	default:
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	if err := syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return err
+	}
+	<-p.ended
+	return nil
 }
 
 // output is what a program has written so far.

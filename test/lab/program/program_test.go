@@ -68,11 +68,13 @@ func TestNothingOutlivesTheTest(t *testing.T) {
 func TestAProgramThatEndsByItself(t *testing.T) {
 	p := program.Start(t, "true")
 	select {
-	case <-p.Ended:
+	case <-p.Done():
 	case <-time.After(time.Minute):
 		t.Fatal("it is said to run still")
 	}
-	p.Kill()
+	if err := p.Kill(); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestAKilledTestLeavesNothing: it runs itself, as a test that is killed.

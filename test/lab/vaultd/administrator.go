@@ -1,8 +1,6 @@
 package vaultd
 
 import (
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -14,26 +12,15 @@ import (
 // Setup runs deploy/vault/setup.sh with these variables (NAME=VALUE).
 func (s *Server) Setup(t testing.TB, variables ...string) {
 	t.Helper()
-	// The script calls "vault".
-	bin := t.TempDir()
-	must(t, os.Symlink(s.binary, filepath.Join(bin, "vault")))
-	command := exec.Command(filepath.Join(need.Tree(t), "deploy", "vault", "setup.sh"))
-	command.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+bin,
-		"VAULT_ADDR="+s.Address, "VAULT_TOKEN="+s.API.Token(), "VAULT_CACERT="+s.CAFile)
-	command.Env = append(command.Env, variables...)
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("setup.sh: %v\n%s", err, out)
-	}
+	must(t, s.Vault.Setup(t.Context(), []string{filepath.Join(need.Tree(t), "deploy", "vault", "setup.sh")}, variables...))
 }
 
 // NewToken makes a renewable token of a life with these policies.
 func (s *Server) NewToken(t testing.TB, life string, policies ...string) string {
 	t.Helper()
-	made, err := s.API.Auth().Token().Create(&api.TokenCreateRequest{
-		Policies: policies, TTL: life, NoDefaultPolicy: true, NoParent: true,
-	})
+	token, err := s.Vault.NewToken(t.Context(), life, policies...)
 	must(t, err)
-	return made.Auth.ClientToken
+	return token
 }
 
 // Write writes as root.

@@ -1,5 +1,5 @@
-// Package vaultd runs a real Vault for a test: with TLS, storage in files, and
-// whatever a bad day needs.
+// Package vaultd runs a real Vault (test/lab/vault) as a plain process for the tests of a
+// package, with whatever a bad day needs.
 //
 //	v := vaultd.Start(t)                 // initialised and unsealed, gone after the test
 //	v.Setup(t, "TTL=604500s")            // deploy/vault/setup.sh, as an administrator runs it

@@ -16,10 +16,8 @@ func (s *Server) Register(t testing.TB, method, path string) {
 	program, err := os.ReadFile(path)
 	must(t, err)
 	// Vault runs nothing that a link leads to.
-	must(t, os.WriteFile(filepath.Join(s.plugins(), method), program, 0o700))
+	must(t, os.WriteFile(filepath.Join(s.Plugins(), method), program, 0o700))
 	sum := sha256.Sum256(program)
 	must(t, s.API.Sys().RegisterPluginWithContext(t.Context(), &api.RegisterPluginInput{
 		Name: method, Type: api.PluginTypeCredential, Command: method, SHA256: hex.EncodeToString(sum[:])}))
 }
-
-func (s *Server) plugins() string { return filepath.Join(s.dir, "plugins") }
