@@ -2,6 +2,8 @@ package vault
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -67,5 +69,57 @@ func TestAnIssuersDenialEndsWithThePolicy(t *testing.T) {
 	place.cure(t.Context())
 	if err := place.Healthy("ensign-1"); !errors.Is(err, ErrAnswer) {
 		t.Errorf("health says %v", err)
+	}
+}
+
+// TestAnotherFailureIsNotForgotten with the one that was cured meanwhile.
+func TestAnotherFailureIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	h := &health{}
+	h.signed("ensign-1", ErrDenied, time.Now())
+	before := h.unsigned()
+	h.signed("ensign-1", ErrAnswer, time.Now())
+	h.recovered("ensign-1", before["ensign-1"])
+	if err := h.problem("ensign-1", time.Now()); !errors.Is(err, ErrAnswer) {
+		t.Errorf("health says %v", err)
+	}
+}
+
+// TestAGoodTokenIsKept when something is denied by its policy and no other is to be had:
+// its secret ID was good for one login.
+func TestAGoodTokenIsKept(t *testing.T) {
+	t.Parallel()
+	s := newSet(t)
+	appRole(t, s.vault, "1h")
+	s.vault.Write(t, "auth/approle/role/ensignd", map[string]any{"secret_id_num_uses": 1})
+	secret := s.vault.Write(t, "auth/approle/role/ensignd/secret-id", nil)
+	role, err := s.vault.API.Logical().Read("auth/approle/role/ensignd/role-id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "secret-id")
+	write(t, path, fmt.Sprint(secret.Data["secret_id"]))
+	s.cfg.Auth = AppRole("approle", fmt.Sprint(role.Data["role_id"]), path)
+	first := s.first(t)
+	policy, err := s.vault.API.Sys().GetPolicy("ensign-daily")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.vault.Write(t, "sys/policies/acl/ensign-daily", map[string]any{"policy": `path "auth/token/lookup-self" { capabilities = ["read"] }`})
+	for range 2 {
+		if _, err := first.CertifyIssuer(t.Context(), newRequest(t)); !errors.Is(err, ErrDenied) {
+			t.Fatal(err)
+		}
+		if first.place.Healthy(first.name) == nil || first.place.CredentialExpires().IsZero() {
+			t.Errorf("%v, and its token ends %s", first.place.Healthy(first.name), first.place.CredentialExpires())
+		}
+	}
+	s.vault.Write(t, "sys/policies/acl/ensign-daily", map[string]any{"policy": policy})
+	first.place.cure(t.Context())
+	if err := first.place.Healthy(first.name); err != nil {
+		t.Errorf("it may sign again, and health says %v", err)
+	}
+	if _, err := first.CertifyIssuer(t.Context(), newRequest(t)); err != nil {
+		t.Error(err)
 	}
 }

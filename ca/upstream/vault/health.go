@@ -99,24 +99,22 @@ func (h *health) failing() bool {
 	return len(h.signing) > 0 || h.looked != nil
 }
 
-// unsigned are the roots whose last signature failed though Vault was there, and how.
-func (h *health) unsigned() map[string]error {
+// unsigned are the last signatures of roots that failed though Vault was there.
+func (h *health) unsigned() map[string]*failure {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	out := map[string]error{}
-	for name, f := range h.signing {
-		if !f.away() {
-			out[name] = f.err
-		}
-	}
+	out := maps.Clone(h.signing)
+	maps.DeleteFunc(out, func(_ string, f *failure) bool { return f.away() })
 	return out
 }
 
-// recovered forgets how a root's last signature failed.
-func (h *health) recovered(name string) {
+// recovered forgets how a root's last signature failed, unless another has failed since.
+func (h *health) recovered(name string, failed *failure) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.signing, name)
+	if h.signing[name] == failed {
+		delete(h.signing, name)
+	}
 }
 
 func (h *health) holds(t token) {

@@ -65,16 +65,35 @@ func (c *client) token(ctx context.Context, spent string) (string, error) {
 		return c.held.secret, nil
 	}
 	err = c.login(ctx)
-	c.health.loggedIn(err, time.Now())
+	if err == nil || !c.held.usable(time.Now()) {
+		c.health.loggedIn(err, time.Now())
+	}
 	return c.held.secret, err
 }
 
-// login replaces the token. The caller has the turn.
+// login replaces the token. The caller has the turn. What Vault denied may be one of many
+// things that the token is good for, and the credentials for another may be used up: so it
+// is kept when there is no other, unless Vault does not know it any more.
 func (c *client) login(ctx context.Context) error {
+	got, err := c.another(ctx)
+	if err == nil {
+		c.hold(got)
+		return nil
+	}
+	if c.held.usable(time.Now()) {
+		if _, gone := c.lookup(ctx, c.held.secret); !errors.Is(gone, ErrDenied) {
+			return err
+		}
+	}
 	c.hold(token{})
+	return err
+}
+
+// another is a token of a new login.
+func (c *client) another(ctx context.Context) (token, error) {
 	way, err := c.auth.login()
 	if err != nil {
-		return err
+		return token{}, err
 	}
 	var got token
 	if way.token != "" {
@@ -86,10 +105,9 @@ func (c *client) login(ctx context.Context) error {
 		err = fmt.Errorf("%w; %s", err, way.cure)
 	}
 	if err != nil {
-		return fmt.Errorf("logging in to vault: %w", err)
+		return token{}, fmt.Errorf("logging in to vault: %w", err)
 	}
-	c.hold(got)
-	return nil
+	return got, nil
 }
 
 // exchange gets a token for other credentials.

@@ -67,8 +67,8 @@ func (c *client) look(ctx context.Context) {
 // issuer ends with the CA's next try.
 func (p *Place) cure(ctx context.Context) {
 	for name, failed := range p.daily.health.unsigned() {
-		if (errors.Is(failed, ErrDenied) || p.cfg.Role != "") && p.allowed(ctx, name) {
-			p.daily.health.recovered(name)
+		if (errors.Is(failed.err, ErrDenied) || p.cfg.Role != "") && p.allowed(ctx, name) {
+			p.daily.health.recovered(name, failed)
 		}
 	}
 }
