@@ -197,6 +197,9 @@ func (r *Roots) answered(asked *rootSet, svid *SVID) error {
 		}
 	}
 	set := &rootSet{roots: svid.Roots, hash: svid.Bundle(), operator: anchors.operator}
+	if now != nil && now.hash == set.hash {
+		set.sequence = now.sequence // the bundle file is another; no Trust comes for that
+	}
 	if now == nil || now.hash != set.hash || now.operator != set.operator || now.sequence > 0 {
 		r.replace(set)
 	}

@@ -152,6 +152,35 @@ func TestAnotherBundleFileWins(t *testing.T) {
 	})
 }
 
+// Another bundle file, and an SVID with the very roots that were pushed: they are still
+// those of that Trust, which nobody says again.
+func TestAnotherBundleFileTakesNoTrustBack(t *testing.T) {
+	s := &signer{}
+	bubble(t, s, 24*time.Hour, func(t *testing.T, source *sds.Source) {
+		old, next, third := s.authority, sdstest.New(t), sdstest.New(t)
+		if err := source.Follow(pushed(7, old, next)); err != nil {
+			t.Fatal(err)
+		}
+		file := rootsOf(old, next)
+		s.file.Store(&file)
+		s.answers(old, next, old)
+		source.Renew()
+		time.Sleep(6 * time.Second)
+		if s.kept.Sequence != 7 || s.kept.Operator != sds.BundleHash(file) || live(t, source).Bundle() != sds.BundleHash(file) {
+			t.Errorf("kept %+v", s.kept)
+		}
+		trusts(t, s.roots, next, old)
+		file = rootsOf(old)
+		s.file.Store(&file)
+		s.answers(old, old, third)
+		source.Renew()
+		time.Sleep(6 * time.Second)
+		if s.kept.Sequence != 0 {
+			t.Errorf("kept %+v: these are of no Trust", s.kept)
+		}
+	})
+}
+
 // A full disk keeps no retired root alive, and is told.
 func TestRootsThatCannotBeKeptAreInForce(t *testing.T) {
 	s := &signer{}
