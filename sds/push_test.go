@@ -100,6 +100,41 @@ func TestRootsThatComeBack(t *testing.T) {
 	}
 }
 
+// Roots that the next agent would not have are those of no Trust, whatever Envoy has; once
+// they are kept they are, without a push.
+func TestRootsThatCannotBeKeptAreOfNoTrust(t *testing.T) {
+	s := serveSecrets(t, time.Hour)
+	s.run(t)
+	old, next := s.signer.authority, sdstest.New(t)
+	both := sds.BundleHash(rootsOf(old, next))
+	stream := s.delta(t, subscribe("ROOTCA"))
+	ack(t, stream, receiveDelta(t, stream), nil)
+	disk := func(err error) {
+		s.signer.mu.Lock()
+		defer s.signer.mu.Unlock()
+		s.signer.full = err
+	}
+	disk(errors.New("no space left"))
+	if err := s.source.Follow(pushed(4, next, old)); err != nil {
+		t.Fatal(err)
+	}
+	ack(t, stream, receiveDelta(t, stream), nil)
+	unkept := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.Bundle == both })
+	s.source.Keep()
+	time.Sleep(50 * time.Millisecond)
+	if now, _ := s.server.Acknowledged(); unkept.TrustSequence != 0 || now != unkept {
+		t.Errorf("%+v, then %+v, on a full disk", unkept, now)
+	}
+	disk(nil)
+	s.source.Keep()
+	if kept := s.acknowledged(t, func(a sds.Acknowledged) bool { return a.TrustSequence == 4 }); kept.Bundle != unkept.Bundle || kept.At != unkept.At {
+		t.Errorf("%+v after %+v", kept, unkept)
+	}
+	if n := s.count(t, "sent"); n != 2 {
+		t.Errorf("%v secrets were sent, want 2", n)
+	}
+}
+
 // One silent stream is enough for a bundle not to be taken, and it is again once that
 // stream has ended.
 func TestASilentStreamHasNotTakenTheBundle(t *testing.T) {
