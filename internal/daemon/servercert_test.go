@@ -39,6 +39,16 @@ func (p *press) IssueServer(context.Context, ca.ServerRequest) (ca.Issued, error
 // none of the issuers is revoked.
 func none(string) bool { return false }
 
+// proving is an identity that has proven itself, if it could, and does not run yet.
+func proving(t *testing.T, made *press, roots *teacher, revoked func(serial string) bool) *serverIdentity {
+	t.Helper()
+	s, err := newServerIdentity(t.Context(), made, roots, nil, revoked, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestAServerCertificateOfARevokedIssuer is replaced as soon as another issuer signs one,
 // whether the revoked one was in force or not.
 func TestAServerCertificateOfARevokedIssuer(t *testing.T) {
@@ -51,13 +61,8 @@ func TestAServerCertificateOfARevokedIssuer(t *testing.T) {
 		roots.teach(t, 1, nil, a.cert)
 		var out atomic.Bool
 		revoked := func(serial string) bool { return out.Load() && serial == issuer.cert.SerialNumber.Text(16) }
-		s, err := newServerIdentity(t.Context(), made, roots, nil, revoked, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go s.run(ctx)
+		s := proving(t, made, roots, revoked)
+		go s.run(t.Context())
 		time.Sleep(90 * time.Second)
 		s.look()
 		synctest.Wait()
@@ -85,10 +90,7 @@ func TestTheServerShowsHowItCameToItsRoots(t *testing.T) {
 	link := certify(t, "b", true, a).cert
 	roots := &teacher{}
 	roots.teach(t, 1, nil, a.cert)
-	s, err := newServerIdentity(t.Context(), &press{t: t, issuer: certify(t, "i", true, a)}, roots, nil, none, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := proving(t, &press{t: t, issuer: certify(t, "i", true, a)}, roots, none)
 	for n, want := range []int{3, 5} {
 		shown, err := s.ServerCertificate()
 		again, _ := s.ServerCertificate()
@@ -110,10 +112,7 @@ func TestTheServerCertificateSettlesOnTheRootThatSigns(t *testing.T) {
 	a, b := certify(t, "a", true, nil), certify(t, "b", true, nil)
 	roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
 	roots.teach(t, 1, nil, a.cert)
-	s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := proving(t, made, roots, none)
 	if err := s.settle(t.Context(), a.cert); err != nil || made.made != 1 {
 		t.Errorf("it leads there: %v, %d were made", err, made.made)
 	}
@@ -156,13 +155,8 @@ func TestAServerCertificateOfAShortLife(t *testing.T) {
 				a := certify(t, "a", true, nil)
 				roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a), life: life}
 				roots.teach(t, 1, nil, a.cert)
-				s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
-				if err != nil {
-					t.Fatal(err)
-				}
-				ctx, cancel := context.WithCancel(t.Context())
-				defer cancel()
-				go s.run(ctx)
+				s := proving(t, made, roots, none)
+				go s.run(t.Context())
 				for range 300 {
 					time.Sleep(2 * time.Second)
 					shown, err := s.ServerCertificate()
@@ -187,13 +181,8 @@ func TestThereIsNoServerCertificateYet(t *testing.T) {
 		roots, made := &teacher{}, &press{t: t, issuer: certify(t, "i", true, a)}
 		made.none.Store(true)
 		roots.teach(t, 1, nil, a.cert)
-		s, err := newServerIdentity(t.Context(), made, roots, nil, none, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go s.run(ctx)
+		s := proving(t, made, roots, none)
+		go s.run(t.Context())
 		if _, err := s.ServerCertificate(); err == nil || s.ClientRoots() == nil {
 			t.Errorf("there is a certificate: %v", err)
 		}

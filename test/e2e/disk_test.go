@@ -42,18 +42,7 @@ func onSmallDisks(t *testing.T) *lab.Lab {
 	t.Helper()
 	cfg := besideVault(t, "")
 	cfg.DataDisk = 16 << 20
-	l, err := openRotating(cfg)
-	if l != nil {
-		t.Cleanup(func() {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	showWhenFailed(t, l)
+	l := ownMesh(t, cfg)
 	narrow := bystander("narrow")
 	narrow.RunDisk = 1 << 20
 	if err := l.AddPods(t.Context(), narrow); err != nil {
@@ -119,20 +108,7 @@ func notTakenOver(t *testing.T, l *lab.Lab) {
 	disk := l.Pod("narrow").Disk
 	fill(t, disk)
 	rotated(t, l, func() {
-		eventually(t, func() error {
-			gate := status(t, l).Rotation.Gate
-			for _, laggard := range gate.Laggards {
-				if laggard.Name == "stock/narrow" && gate.Ready == gate.Instances-1 && strings.Contains(laggard.Reason, "no space left") {
-					t.Logf("named: %s", laggard.Reason)
-					return nil
-				}
-			}
-			return fmt.Errorf("gate %+v", gate)
-		})
-		time.Sleep(2 * time.Second)
-		if got := status(t, l).Rotation.Step; got != "distributing" {
-			t.Errorf("the rotation is at %s though an agent could not keep the roots", got)
-		}
+		keepsWaiting(t, l, "stock/narrow", "no space left")
 		if err := disk.Empty(); err != nil {
 			t.Fatal(err)
 		}

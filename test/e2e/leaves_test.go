@@ -9,18 +9,7 @@ import (
 // With no signing key outside of Vault: traffic flows on leaves that it signed one by
 // one, over its next root too, and goes on while it is sealed.
 func TestVaultSignsEachLeafUnderLoad(t *testing.T) {
-	l, err := openRotating(besideVault(t, "svid"))
-	if l != nil {
-		t.Cleanup(func() {
-			if err := l.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	showWhenFailed(t, l)
+	l := ownMesh(t, besideVault(t, "svid"))
 	underLoad(t, l, func() {
 		if now := rotated(t, l, nil, "rotate", "root", "--window", "2s"); now.Signing().Place != "vault" {
 			t.Errorf("the root that signs is in %s", now.Signing().Place)

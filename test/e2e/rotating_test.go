@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -61,6 +62,24 @@ func openRotating(cfg lab.Config) (*lab.Lab, error) {
 		return l, err
 	}
 	return l, l.AddPods(ctx, append(lab.Bookshop(), bystander("aside"))...)
+}
+
+// ownMesh is a bookshop that one test has alone, gone after it.
+func ownMesh(t *testing.T, cfg lab.Config) *lab.Lab {
+	t.Helper()
+	l, err := openRotating(cfg)
+	if l != nil {
+		t.Cleanup(func() {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	showWhenFailed(t, l)
+	return l
 }
 
 func showWhenFailed(t *testing.T, l *lab.Lab) {
@@ -197,4 +216,24 @@ func underLoad(t *testing.T, l *lab.Lab, act func(), excused ...string) {
 	noneFailed(t, l, zero, both, excused...)
 	shookHands(t, l, zero, both)
 	ledgerHolds(t, l)
+}
+
+// keepsWaiting wants the gate of distributing to wait for one instance and nobody else,
+// for a reason that holds some words, and the rotation to stay there.
+func keepsWaiting(t *testing.T, l *lab.Lab, name, words string) {
+	t.Helper()
+	eventually(t, func() error {
+		gate := status(t, l).Rotation.Gate
+		for _, laggard := range gate.Laggards {
+			if laggard.Name == name && gate.Name == "new-bundle" && gate.Ready == gate.Instances-1 && strings.Contains(laggard.Reason, words) {
+				t.Logf("named: %s", laggard.Reason)
+				return nil
+			}
+		}
+		return fmt.Errorf("gate %+v", gate)
+	})
+	time.Sleep(2 * time.Second)
+	if got := status(t, l).Rotation.Step; got != "distributing" {
+		t.Errorf("the rotation is at %s though %s keeps it waiting", got, name)
+	}
 }
