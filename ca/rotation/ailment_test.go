@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // TestEachRootSaysHowItIs: those that are in use, and the one that a rollback would lead
@@ -41,6 +43,9 @@ func TestEachRootSaysHowItIs(t *testing.T) {
 		}
 		if err := p.Healthy(); err == nil || err.Error() != "sealed: unseal it" {
 			t.Errorf("the place of the root that signs: %v", err)
+		}
+		if got := testutil.ToFloat64(p.metrics.unwell); got != 1 {
+			t.Errorf("unwell is %v", got)
 		}
 		delete(p.cfg.Places, Vault)
 		if s, _, _ = p.Status(t.Context()); s.Roots[2].Problem == nil || !strings.Contains(s.Roots[2].Problem.Error(), "--vault-") || p.Healthy() == nil {

@@ -61,7 +61,7 @@ func Open(ctx context.Context, cfg Config) (*Manager, error) {
 		cfg: cfg, turn: make(chan struct{}, 1), opened: map[string]Root{},
 		state: &state{}, moved: make(chan struct{}), news: make(chan struct{}),
 	}
-	if m.metrics, err = newMetrics(cfg.Registerer); err != nil {
+	if m.metrics, err = newMetrics(cfg.Registerer, m.Healthy); err != nil {
 		return nil, err
 	}
 	if err := m.open(ctx); err != nil {
@@ -154,7 +154,11 @@ func (m *Manager) Remote() ca.Remote {
 // Healthy says why the next issuer could not be certified, as far as is known without
 // asking anybody; nil if it could.
 func (m *Manager) Healthy() error {
-	a := m.view.Load().anchor
+	v := m.view.Load()
+	if v == nil {
+		return nil // of metrics while it opens
+	}
+	a := v.anchor
 	if a.expired(time.Now()) {
 		return fmt.Errorf("root %s has expired at %s", a, clock(a.notAfter()))
 	}

@@ -10,9 +10,11 @@ type metrics struct {
 	expiry, steps, instances *prometheus.GaugeVec
 	since, paused, problem   prometheus.Gauge
 	ended                    *prometheus.CounterVec
+	unwell                   prometheus.GaugeFunc
 }
 
-func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+// newMetrics shows the root that signs as unwell while healthy says why it is.
+func newMetrics(reg prometheus.Registerer, healthy func() error) (*metrics, error) {
 	m := &metrics{
 		expiry:    gauges("ensign_root_expiry_timestamp_seconds", "When a root that is trusted now, or a CA below it that signs issuers, ends, in Unix time; signing: issuers are signed by it.", "fingerprint", "signing"),
 		steps:     gauges("ensign_rotation_step", "1 for the step that the rotation of the root is at; all 0 while none runs.", "step"),
@@ -23,6 +25,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		ended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ensign_rotation_ended_total",
 			Help: "Rotations that ended since the start of the process: completed or rolled-back."}, []string{"outcome"}),
 	}
+	m.unwell = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "ensign_root_unwell", Help: "1 while the root that signs could not certify the next issuer, or sign the next SVID where it signs each, as far as is known.",
+	}, func() float64 { return truth(healthy() != nil) })
 	m.ended.WithLabelValues(completed)
 	m.ended.WithLabelValues(rolledBack)
 	m.step(&state{}, &state{})
@@ -30,7 +35,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.expiry, m.steps, m.since, m.paused, m.problem, m.instances, m.ended} {
+	for _, c := range []prometheus.Collector{m.expiry, m.steps, m.since, m.paused, m.problem, m.instances, m.ended, m.unwell} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("registering the metrics of rotation: %w", err)
 		}

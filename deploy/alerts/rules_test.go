@@ -75,8 +75,7 @@ var healthy = map[string]string{
 	`ensign_rotation_ended_total{outcome="rolled-back"}`:                       "0x310",
 	`ensign_rotation_ended_total{outcome="completed"}`:                         "0+1x310",
 	`ensign_upstream_token_expiry_timestamp_seconds`:                           "1800+60x310",
-	`ensign_upstream_requests_total{outcome="ok"}`:                             "0+1x310",
-	`ensign_upstream_requests_total{outcome="sealed"}`:                         "0x310",
+	`ensign_root_unwell`:                                                       "0x310",
 	`ensign_ledger_writable`:                                                   "1x310",
 	`ensign_ledger_commit_failures_total`:                                      "0x310",
 	`ensign_agent_ledger_forked`:                                               "0x310",
@@ -104,8 +103,7 @@ var cases = []bad{
 	{"nothing is wrong", nil, "5h", nil},
 	{"Vault's token has no end", map[string]string{`ensign_upstream_token_expiry_timestamp_seconds`: strings.Repeat("Inf ", 310)}, "5h", nil},
 	{"no Vault, no bundle endpoint", map[string]string{
-		`ensign_upstream_token_expiry_timestamp_seconds`: "_x310", `ensign_upstream_requests_total{outcome="ok"}`: "_x310",
-		`ensign_upstream_requests_total{outcome="sealed"}`: "_x310", `ensign_bundle_endpoint_certificate_expiry_timestamp_seconds`: "_x310",
+		`ensign_upstream_token_expiry_timestamp_seconds`: "_x310", `ensign_bundle_endpoint_certificate_expiry_timestamp_seconds`: "_x310",
 	}, "5h", nil},
 
 	{"the root has 80 days", map[string]string{root: fmt.Sprint(80*day) + "x310"}, "1h", []string{"EnsignRootExpiring"}},
@@ -143,13 +141,11 @@ var cases = []bad{
 
 	{"there is no token for Vault", map[string]string{`ensign_upstream_token_expiry_timestamp_seconds`: "0x310"}, "10m", []string{"EnsignVaultTokenExpiring"}},
 	{"the token for Vault was not renewed", map[string]string{`ensign_upstream_token_expiry_timestamp_seconds`: "3600x310"}, "1h5m", []string{"EnsignVaultTokenExpiring"}},
-	{"Vault is sealed", map[string]string{
-		`ensign_upstream_requests_total{outcome="ok"}`: "0+1x30 30x280", `ensign_upstream_requests_total{outcome="sealed"}`: "0x30 0+1x280",
-	}, "1h", []string{"EnsignVaultRefuses"}},
+	{"Vault is sealed", map[string]string{`ensign_root_unwell`: "0x30 1x280"}, "1h", []string{"EnsignRootUnwell"}},
 	{"Vault signs each SVID, and is denied it", map[string]string{
 		`ensign_csr_total{outcome="issued"}`: "0x310", `ensign_csr_total{outcome="remote"}`: "0+1x310",
 	}, "1h", []string{"EnsignIssuanceFails"}},
-	{"Vault stumbles", map[string]string{`ensign_upstream_requests_total{outcome="sealed"}`: "0+1x310"}, "1h", nil},
+	{"Vault stumbles", map[string]string{`ensign_root_unwell`: strings.Repeat("1x9 0 ", 28)}, "1h", nil},
 
 	{"the disk is full", map[string]string{
 		`ensign_ledger_writable`: "0x310", `ensign_ledger_commit_failures_total`: "0+1x310", `ensign_csr_total{outcome="ledger"}`: "0+5x310",
