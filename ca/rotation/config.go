@@ -12,8 +12,8 @@ import (
 	"github.com/ensign-mesh/ensign/ca"
 )
 
-// Config says what a Manager stands on. All fields but Every, Visible, Logger and
-// Registerer are required.
+// Config says what a Manager stands on. All fields but Revoked, Every, Visible, Logger
+// and Registerer are required.
 type Config struct {
 	TrustDomain spiffeid.TrustDomain
 	Ledger      Ledger
@@ -24,6 +24,9 @@ type Config struct {
 	First      First
 	// Dir is the data folder, which exists; bundle.pem is written there.
 	Dir string
+	// Revoked says whether an issuer with this serial (lower-case hex) must not sign; nil:
+	// none is revoked.
+	Revoked func(serial string) bool
 	// Every is how old the signing root may become before a rotation begins by
 	// itself; 0: it never does.
 	Every time.Duration

@@ -91,6 +91,9 @@ func (m *Manager) usable(ctx context.Context, a *anchor) error {
 	if err := a.believable(time.Now()); err != nil {
 		return err
 	}
+	if m.revoked(a) {
+		return fmt.Errorf("root %s signs SVIDs by issuer %s itself, which is revoked: rotate on to another root, by `ensign ca rotate root`", a, a.serial())
+	}
 	if _, err := m.withTurn(ctx, a); err != nil {
 		return err
 	}
@@ -155,4 +158,9 @@ func (m *Manager) linkBack(ctx context.Context, r *run) ([]byte, error) {
 		return nil, err
 	}
 	return m.newLink(ctx, r.to, signer, r.from, old)
+}
+
+// revoked says whether a root signs SVIDs itself and must not.
+func (m *Manager) revoked(a *anchor) bool {
+	return a.ca().MaxPathLenZero && m.cfg.Revoked != nil && m.cfg.Revoked(a.serial())
 }

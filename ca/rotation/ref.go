@@ -82,6 +82,9 @@ func (a *anchor) root() *x509.Certificate { return a.chain[len(a.chain)-1] }
 func (a *anchor) ca() *x509.Certificate   { return a.chain[0] }
 func (a *anchor) ref() *Ref               { return refOf(a.place, a.name, a.chain) }
 
+// serial is that of what signs issuers, or SVIDs itself.
+func (a *anchor) serial() string { return a.ca().SerialNumber.Text(16) }
+
 // notAfter is when the first of the chain ends, notBefore when the last of it begins.
 func (a *anchor) notAfter() time.Time {
 	end := a.ca().NotAfter

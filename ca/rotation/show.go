@@ -56,7 +56,7 @@ func (m *Manager) rootStatus(s *state, a *anchor, l *look) RootStatus {
 	if l != nil {
 		r.LiveSVIDs = l.live[a.fingerprint]
 	}
-	if r.Trusted || r.Signing || s.returns(a) {
+	if r.Trusted || r.Signing || s.returns(a) && !m.revoked(a) {
 		r.Problem = m.ailing(a)
 		r.ProblemSince = SinceOf(r.Problem)
 	}

@@ -79,7 +79,7 @@ func (a *authority) openRoots(ctx context.Context, c config, log *slog.Logger, r
 	}
 	a.roots, err = rotation.Open(ctx, rotation.Config{
 		TrustDomain: c.domain, Ledger: a.ledger, Places: places, FirstPlace: c.root.first, First: first[c.root.first],
-		Dir: c.data, Every: c.root.every, Visible: c.bundle.visible(), Logger: log, Registerer: reg,
+		Dir: c.data, Revoked: a.register.RevokedIssuer, Every: c.root.every, Visible: c.bundle.visible(), Logger: log, Registerer: reg,
 	})
 	return err
 }

@@ -9,9 +9,12 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -90,7 +93,25 @@ func TestAMeshLeavesIstiosCA(t *testing.T) {
 	}
 	done := p.until("completed", outcome("completed"))
 	dismiss()
+	leavesForGood(t, p, now.Issuer.Serial)
 	if s := signing(done); s.Place != "builtin" || u.root() != s.Fingerprint {
 		t.Errorf("%v, and the pod lives on %s", s, u.root())
+	}
+}
+
+// leavesForGood revokes the CA that was left, which signed SVIDs itself: then no rollback
+// begins that could not be gone through with.
+func leavesForGood(t *testing.T, p *process, serial string) {
+	t.Helper()
+	if _, err := p.admin.CutOff(t.Context(), &ensignv1.CutOffRequest{Verb: "revoke", Kind: "issuer", Value: serial}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.admin.SteerRotation(t.Context(), &ensignv1.SteerRotationRequest{Verb: "rollback"})
+	if status.Code(err) != codes.FailedPrecondition || !strings.Contains(err.Error(), "issuer "+serial+" itself, which is revoked") {
+		t.Errorf("a way back to a revoked CA: %v", err)
+	}
+	now, err := p.admin.GetAuthority(t.Context(), &ensignv1.GetAuthorityRequest{})
+	if err != nil || now.Rotation.Outcome != "completed" || now.Roots[0].Problem != "" {
+		t.Errorf("%v, %v", now, err)
 	}
 }
