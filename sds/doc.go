@@ -32,7 +32,8 @@
 //
 // Because what was said last stands in the place of the file, a root that was retired
 // is dead here, though the file has it still; it is kept for the next process too
-// ([Kept]). The file stands again when its own roots become others: that is the
+// ([Kept]). Roots that could not be kept are in force, but count as not taken over
+// ([Acknowledged].TrustSequence is 0) until [Source.Keep] has succeeded. The file stands again when its own roots become others: that is the
 // operator's word, which is above the control plane's.
 //
 // What was pushed counts more than what comes with an SVID, which may have been signed

@@ -20,4 +20,9 @@
 //
 // A rollback is the same machine with old and new exchanged, begun at the step that
 // undoes what was done.
+//
+// Roots live in places ([Place]), which may be away. Nothing here asks one how it is:
+// a place says of each root what it knows ([Place].Healthy, an [Ailment] where since when
+// is known), and [Status] shows that of each root that signs, is trusted, or may be gone
+// back to.
 package rotation

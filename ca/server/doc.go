@@ -17,5 +17,6 @@
 // ResourceExhausted and the time after which to try again. So are those of an
 // identity that asks for more than its [Limits], before they can crowd out others;
 // that is an alert as well, see [Server.Surges]. Renewals that a rotation asked for
-// ([Awaited]) do not count.
+// ([Awaited]) do not count: one for each SVID, and when it comes to nothing another one
+// after a pause, which doubles each time.
 package server

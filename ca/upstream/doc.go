@@ -21,6 +21,9 @@
 // certificate without its key, a key without the certificate that the ledger shows
 // it had ([ErrLost]), a root in force that the ledger lacks ([ErrUnrecorded]).
 //
+// A key may be away though its root is there, where it lives in a hardware module (package
+// keystore/kms). [Builtin.Healthy] says what is known of that, and asks nobody.
+//
 // # A CA from elsewhere
 //
 // [Imported] takes the files of Istio's secret cacerts as the first root. If that CA may

@@ -30,8 +30,11 @@
 // The control plane says what is to be trusted behind the first CutOff of every
 // stream, and again with each change. It becomes ROOTCA at once (package sds has the
 // rules) and is written to DIR/roots, before Envoy hears of it; the report says when
-// Envoy has acknowledged it, or why it was not taken, and comes also where Envoy had it
-// already: a gate counts no word from before its step. DIR/roots is bound to the roots
+// Envoy has acknowledged it, and by which word (its sequence), or why it was not taken,
+// and comes also where Envoy had it already: a gate counts no word of another step. Roots
+// that could not be written (a full disk) are in force all the same, but the report does
+// not name their word, so that no gate counts them: the next agent would believe others.
+// Writing them is tried again every two seconds. DIR/roots is bound to the roots
 // of the bundle file: while that has the same ones, DIR/roots stands in its place, so
 // that a retired root is not believed again by the next agent. Give the agent another
 // bundle file, and that stands alone.

@@ -1,7 +1,8 @@
 // Package need finds the real parts that a test stands on.
 //
 // A test that needs one says so in its first line; where the part is missing
-// the test skips with what to do, and fails instead when CI is "true".
+// the test skips with what to do, and fails instead when CI is "true". [Port] is one for
+// a server that a test starts.
 package need
 
 import (

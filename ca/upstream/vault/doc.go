@@ -6,7 +6,7 @@
 //
 //	place, err := vault.New(vault.Config{Address: …, Mount: "ensign", Issuer: "ensign-1",
 //		Auth: vault.TokenFile(daily), RotationAuth: vault.TokenFile(rotation), TrustDomain: td, Ledger: led})
-//	go place.Run(ctx)                                     // keeps the daily token alive
+//	go place.Run(ctx)                                     // keeps the daily token alive, and looks how Vault is
 //	name, root, err := place.First(ctx)                   // the root that a new mesh begins with
 //	root, err = place.Open(ctx, name, chain)              // one that the ledger tells of: asks nobody
 //	root, err = place.Make(ctx, "ensign-x7k2")            // another, beside those that are there
@@ -41,7 +41,9 @@
 // # When Vault is not well
 //
 // Every call ends within [Config].Timeout, login included, with an error that says
-// what is wrong and what cures it; [Place.Healthy] says it again without asking.
+// what is wrong and what cures it; [Place.Healthy] says it again without asking, and since
+// when. Run looks every 30 s, and more often while something is wrong, so that this is
+// true though nobody needs a signature for days.
 // Unless it signs leaves, nothing waits for Vault but the making of the next issuer or
 // root: the issuer in force goes on to its end, and packages ca and rotation try again. A
 // root that was made while its answer was lost is found by its name.
