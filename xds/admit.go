@@ -4,13 +4,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/mesh"
 )
 
 // Admit decides whether the caller may speak for the pod that a node ID names,
-// by the rules of this package's streams, and answers the pod. A pod that the
+// by the rules of this package's streams but for [Config].Free, and answers the pod. A pod that the
 // mesh does not know is answered too: it is in the caller's own namespace. The
 // error is a gRPC status: InvalidArgument for a node ID that is none,
 // Unauthenticated for a proof that ended, PermissionDenied else.
@@ -23,6 +24,18 @@ func Admit(snap *mesh.Snapshot, caller identity.Caller, nodeID string) (mesh.Key
 		return mesh.Key{}, err
 	}
 	return n.pod, nil
+}
+
+// admit is the rule of this server's streams: [admit], and Config.Free.
+func (s *Server) admit(snap *mesh.Snapshot, caller identity.Caller, n node, now time.Time) (*mesh.Workload, error) {
+	w, err := admit(snap, caller, n, now)
+	if err != nil || w == nil || caller.Pod != "" || s.config.Free == nil {
+		return w, err
+	}
+	if err := s.config.Free(n.pod, w); err != nil {
+		return nil, refuse(status.Code(err), "not_bound", "%s", status.Convert(err).Message())
+	}
+	return w, nil
 }
 
 // admit decides whether the caller may have the configuration of the node's

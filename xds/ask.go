@@ -40,7 +40,7 @@ func (s *session) identify(req *request, now time.Time) error {
 	if id := req.node.GetId(); id != "" && id != s.node.id {
 		return refuse(codes.PermissionDenied, "node_changed", "node.id changed from %q to %.1024q in one stream; open a stream for each node", s.node.id, id)
 	}
-	_, err := admit(s.server.snap.Load(), s.caller, s.node, now)
+	_, err := s.server.admit(s.server.snap.Load(), s.caller, s.node, now)
 	return err
 }
 

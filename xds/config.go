@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/ensign-mesh/ensign/mesh"
 )
 
 // Config is what a [Server] needs. Zero durations and limits take the defaults
@@ -19,6 +21,10 @@ type Config struct {
 	// Tracer makes one span a push, below Context; nil: none.
 	Tracer  trace.Tracer
 	Context context.Context
+	// Free is nil if any pod of the account may speak for a workload now, by a proof that
+	// is bound to no pod; errors are a gRPC status. It is asked for each message of such a
+	// stream. Nil: all are free.
+	Free func(pod mesh.Key, w *mesh.Workload) error
 	// SendTimeout is how long one response may wait for a client that does not
 	// read before its stream is ended. 30 s.
 	SendTimeout time.Duration

@@ -1,6 +1,7 @@
 package xds
 
 import (
+	"sync/atomic"
 	"testing"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -47,6 +48,54 @@ func TestStreamsThatAreRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAPodThatSpeaksForItself: a proof that is bound to none is refused its stream, and
+// one that has it loses it, before anything is acknowledged by it.
+func TestAPodThatSpeaksForItself(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var taken atomic.Value // the pod that speaks for itself, or why that is not known
+		taken.Store("")
+		w := shop(t, func(c *Config) {
+			c.Free = func(pod mesh.Key, w *mesh.Workload) error {
+				switch {
+				case w.Account != account("shop", "web"):
+					t.Errorf("asked for %s", w.Account)
+				case taken.Load() == pod.String():
+					return status.Error(codes.PermissionDenied, "it speaks for itself")
+				case taken.Load() == "?":
+					return status.Error(codes.Unavailable, "disk")
+				}
+				return nil
+			}
+		})
+		e := w.connect("shop", "web", "web-1")
+		e.start()
+		taken.Store("shop/web-1")
+		other := w.connect("shop", "web", "web-2")
+		other.start()
+		w.base(extensionOf("rbac", "v2"))
+		e.refusedWith(codes.PermissionDenied)
+		again := w.connect("shop", "web", "web-1")
+		again.ask(cluster)
+		if message := again.refusedWith(codes.PermissionDenied); message != "it speaks for itself" {
+			t.Error(message)
+		}
+		for _, p := range w.server.Proxies() {
+			if p.Name == "shop/web-1" {
+				t.Errorf("%+v", p)
+			}
+		}
+		late := w.connect("shop", "web", "late-1") // of no workload yet
+		late.ask(cluster)
+		late.get(cluster, "outbound|80||a")
+		taken.Store("?")
+		w.base(extensionOf("rbac", "v3"))
+		other.refusedWith(codes.Unavailable)
+		if got := w.counter(w.server.metrics.rejected, "not_bound"); got != 3 {
+			t.Errorf("%d were counted", got)
+		}
+	})
 }
 
 func TestAdmit(t *testing.T) {

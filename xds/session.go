@@ -75,7 +75,7 @@ func (s *session) open(req *request) error {
 		return refuse(codes.InvalidArgument, "node", "%v", err)
 	}
 	snap := s.server.snap.Load()
-	w, err := admit(snap, s.caller, n, time.Now())
+	w, err := s.server.admit(snap, s.caller, n, time.Now())
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (s *session) refresh() error {
 		return nil
 	}
 	snap := s.server.snap.Load()
-	w, err := admit(snap, s.caller, s.node, time.Now())
+	w, err := s.server.admit(snap, s.caller, s.node, time.Now())
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/google/go-cmp/cmp"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"google.golang.org/grpc/codes"
@@ -21,6 +23,7 @@ import (
 	"github.com/ensign-mesh/ensign/identity"
 	"github.com/ensign-mesh/ensign/internal/agents"
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
+	"github.com/ensign-mesh/ensign/xds/build"
 )
 
 // shopper is a caller of the account web, bound to a pod, or to none if that is "".
@@ -126,6 +129,36 @@ func TestNobodyObeysForAPod(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestNobodyTakesAPodsConfiguration: whoever had its stream would acknowledge denials in
+// the name of a pod that goes on without.
+func TestNobodyTakesAPodsConfiguration(t *testing.T) {
+	p := startProcess(t, t.TempDir())
+	for _, c := range []struct {
+		caller *pupil
+		pod    string
+		want   codes.Code
+	}{
+		{enroll(p, "web-1", true), "web-1", codes.OK},
+		{enroll(p, "web-1", false), "web-1", codes.PermissionDenied},
+		{enroll(p, "web-2", false), "web-2", codes.OK},
+	} {
+		conn := p.dial(c.caller.roots, c.caller.svid)
+		defer conn.Close()
+		stream, err := discoveryv3.NewAggregatedDiscoveryServiceClient(conn).DeltaAggregatedResources(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		node := &corev3.Node{Id: "sidecar~10.0.0.5~" + c.pod + ".shop~cluster.local"}
+		if err := stream.Send(&discoveryv3.DeltaDiscoveryRequest{Node: node, TypeUrl: build.TypeCluster}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = stream.Recv()
+		if status.Code(err) != c.want || err != nil && !strings.Contains(err.Error(), "pod-bound token") {
+			t.Errorf("%s: %v, want %s", c.pod, err, c.want)
+		}
 	}
 }
 

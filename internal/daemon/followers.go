@@ -38,13 +38,13 @@ type followers struct {
 	log   *slog.Logger
 }
 
-func newFollowers(ctx context.Context, a *authority, w *world, registry *agents.Registry, shown *serverIdentity, log *slog.Logger) (*followers, error) {
+func newFollowers(ctx context.Context, a *authority, n nodes, registry *agents.Registry, shown *serverIdentity, log *slog.Logger) (*followers, error) {
 	said, err := newTestimony(ctx, a.reports)
 	if err != nil {
 		return nil, err
 	}
 	return &followers{
-		world: w, census: &census{ledger: a.ledger, rootOf: a.roots.RootOf}, testimony: said, registry: registry, register: a.register,
+		world: n.world, census: n.census, testimony: said, registry: registry, register: a.register,
 		issuing: a.issuing, shown: shown, signing: a.roots.Signing, prune: a.reports.Prune, log: log,
 	}, nil
 }

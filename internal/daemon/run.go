@@ -16,6 +16,7 @@ import (
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
 	"github.com/ensign-mesh/ensign/internal/edge"
 	"github.com/ensign-mesh/ensign/internal/peercred"
+	"github.com/ensign-mesh/ensign/mesh"
 	"github.com/ensign-mesh/ensign/xds"
 )
 
@@ -37,7 +38,8 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 
 	group, ctx := errgroup.WithContext(ctx)
 	w := &world{}
-	streams, err := xds.New(xds.Config{Logger: log, Registerer: reg, Tracer: tracing.Tracer("github.com/ensign-mesh/ensign/xds"), Context: ctx})
+	speakers := nodes{w, &census{ledger: authority.ledger, rootOf: authority.roots.RootOf}}
+	streams, err := newStreams(ctx, speakers, tracing, log, reg)
 	if err != nil {
 		return err
 	}
@@ -55,12 +57,12 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	}
 	registry := agents.NewRegistry()
 	people = newPopulation(authority, w, streams, registry, seen)
-	following, err := newFollowers(ctx, authority, w, registry, shown, log)
+	following, err := newFollowers(ctx, authority, speakers, registry, shown, log)
 	if err != nil {
 		return err
 	}
 	services, err := serving{
-		config: c, authority: authority, world: w, orders: told, people: people, followers: following, registry: registry, streams: streams, tracing: tracing, log: log,
+		config: c, authority: authority, world: w, orders: told, people: people, followers: following, speakers: speakers, registry: registry, streams: streams, tracing: tracing, log: log,
 	}.services()
 	if err != nil {
 		return err
@@ -92,6 +94,14 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	log.InfoContext(ctx, "ensignd started", "listen", listeners.network.Addr().String(), "metrics", listeners.metrics.Addr().String(),
 		"trust_domain", c.domain.Name(), "bundle", authority.issuing.Bundle().Hash())
 	return group.Wait()
+}
+
+// newStreams is the xDS server, on which a pod's configuration is its own as its reports are.
+func newStreams(ctx context.Context, speakers nodes, t *tracing, log *slog.Logger, reg *prometheus.Registry) (*xds.Server, error) {
+	return xds.New(xds.Config{
+		Logger: log, Registerer: reg, Tracer: t.Tracer("github.com/ensign-mesh/ensign/xds"), Context: ctx,
+		Free: func(pod mesh.Key, w *mesh.Workload) error { return speakers.free(ctx, pod, w) },
+	})
 }
 
 // running is all that works until ensignd ends.

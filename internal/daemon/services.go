@@ -36,6 +36,7 @@ type serving struct {
 	orders    *orders
 	people    *population
 	followers *followers
+	speakers  nodes
 	registry  *agents.Registry
 	streams   *xds.Server
 	tracing   *tracing
@@ -73,7 +74,7 @@ func (s serving) services() (*services, error) {
 		authenticator: whenLoaded{world: s.world, inner: identity.Combined(byToken, bySVID)},
 		signing:       signing,
 		agents: agents.NewService(agents.Config{
-			Registry: s.registry, Reports: s.followers.testimony, Nodes: nodes{s.world, s.followers.census}, Orders: s.orders, Roots: &taught{roots: a.roots},
+			Registry: s.registry, Reports: s.followers.testimony, Nodes: s.speakers, Orders: s.orders, Roots: &taught{roots: a.roots},
 			Ledger: a.ledger, Logger: s.log,
 		}),
 		admin:   s.admin(minter, signing),

@@ -53,7 +53,8 @@ func (w *world) Pod(namespace, name string) (identity.Pod, bool) {
 
 // nodes tells an agent's pod from its node ID, by the rules of the xDS server, and
 // more strictly: reports are evidence and take room, so a pod that the mesh does
-// not know (yet) has none, and one that holds an SVID of its own speaks for itself.
+// not know (yet) has none. One that holds an SVID of its own speaks for itself, in
+// reports and in what it acknowledges of its configuration.
 type nodes struct {
 	world  *world
 	census *census
@@ -74,7 +75,7 @@ func (n nodes) Pod(ctx context.Context, caller identity.Caller, nodeID string) (
 		return agents.Pod{}, status.Errorf(codes.Unavailable, "pod %s is not in the mesh yet; report again when it is", key)
 	}
 	if caller.Pod == "" {
-		if err := n.free(ctx, bearer{pod: podName{key.Namespace, key.Name}, uid: workload.UID, id: caller.Account.String()}); err != nil {
+		if err := n.free(ctx, key, workload); err != nil {
 			return agents.Pod{}, err
 		}
 	}
@@ -82,14 +83,14 @@ func (n nodes) Pod(ctx context.Context, caller identity.Caller, nodeID string) (
 }
 
 // free is nil if any pod of the account may speak for this one.
-func (n nodes) free(ctx context.Context, b bearer) error {
-	holds, err := n.census.bound(ctx, b)
+func (n nodes) free(ctx context.Context, key mesh.Key, w *mesh.Workload) error {
+	holds, err := n.census.bound(ctx, bearer{pod: podName{key.Namespace, key.Name}, uid: w.UID, id: w.Account.String()})
 	if err != nil {
-		return status.Errorf(codes.Unavailable, "whether pod %s/%s holds SVIDs of its own is not known now (%v); report again", b.pod.namespace, b.pod.pod, err)
+		return status.Errorf(codes.Unavailable, "whether pod %s holds SVIDs of its own is not known now (%v); try again", key, err)
 	}
 	if holds {
-		return status.Errorf(codes.PermissionDenied, "pod %s/%s: its certificates are bound to the pod, and this proof is not: use a pod-bound token, "+
-			"as kubelet's projected ones are (`ensign token create --pod`), and restart its agent", b.pod.namespace, b.pod.pod)
+		return status.Errorf(codes.PermissionDenied, "pod %s: its certificates are bound to the pod, and this proof is not: use a pod-bound token, "+
+			"as kubelet's projected ones are (`ensign token create --pod`), and restart its agent", key)
 	}
 	return nil
 }
