@@ -150,7 +150,7 @@ func originsOf(refs []mesh.Ref) []string {
 func reportOf(r report.Report) *ensignv1.Report {
 	out := &ensignv1.Report{
 		Sequence: r.Sequence, NodeId: r.NodeID, ServedFingerprints: r.ServedFingerprints,
-		EnvoyVersion: r.EnvoyVersion, Clock: timestamppb.New(r.AgentClock), SecretError: r.SecretError,
+		EnvoyVersion: r.EnvoyVersion, Clock: timestamppb.New(r.AgentClock), SecretError: r.SecretError, TrustSequence: r.TrustSequence,
 	}
 	if r.AckedSerial != "" {
 		out.Acknowledged = &ensignv1.SecretState{

@@ -21,9 +21,11 @@ type proxyStatus struct {
 	ConnectedAt  string       `json:"connected_at,omitempty"`
 	Types        []typeStatus `json:"types"`
 	// From the agent's last report: what Envoy itself acknowledged and serves.
-	Serial       string   `json:"svid_serial,omitempty"`
-	Fingerprint  string   `json:"svid_sha256,omitempty"`
-	Bundle       string   `json:"bundle_sha256,omitempty"`
+	Serial      string `json:"svid_serial,omitempty"`
+	Fingerprint string `json:"svid_sha256,omitempty"`
+	Bundle      string `json:"bundle_sha256,omitempty"`
+	// Trust is the sequence of the word on roots that the bundle is of; 0: of none yet.
+	Trust        uint64   `json:"trust_sequence,omitempty"`
 	Served       []string `json:"served_sha256,omitempty"`
 	SecretError  string   `json:"secret_error,omitempty"`
 	AgentClock   string   `json:"agent_clock,omitempty"`
@@ -177,6 +179,7 @@ func proxyOf(p *ensignv1.Proxy) proxyStatus {
 		status.Serial = report.Acknowledged.GetSerial()
 		status.Fingerprint = report.Acknowledged.GetFingerprint()
 		status.Bundle = report.Acknowledged.GetBundle()
+		status.Trust = report.TrustSequence
 		status.Acknowledged = stamp(report.Acknowledged.GetAcknowledgedAt().AsTime())
 		status.Served = report.ServedFingerprints
 		status.SecretError = report.SecretError
