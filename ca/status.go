@@ -17,6 +17,9 @@ type IssuerStatus struct {
 	ReplaceAt time.Time
 	// Remote: a [Remote] signs each SVID. None is issued while that is away.
 	Remote bool
+	// Sole: nobody can make another under its root, as it is that of a [Remote], or a CA
+	// that was imported and may certify none.
+	Sole bool
 }
 
 // Status is the issuer in force.
@@ -25,7 +28,7 @@ func (s *Service) Status() IssuerStatus {
 	if i == nil {
 		return IssuerStatus{}
 	}
-	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt, Remote: i.remote != nil}
+	return IssuerStatus{Certificate: i.cert, Root: Fingerprint(i.root), ReplaceAt: i.replaceAt, Remote: i.remote != nil, Sole: i.between != nil}
 }
 
 // Settle is for a root that moved and for an issuer that was revoked. It returns once an

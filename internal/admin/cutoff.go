@@ -39,6 +39,9 @@ func (s *Service) CutOff(ctx context.Context, r *ensignv1.CutOffRequest) (*ensig
 	if err != nil {
 		return nil, cutOffStatus(err)
 	}
+	if err := s.spared(verb, target); err != nil {
+		return nil, err
+	}
 	if r.Plan {
 		return s.plan(ctx, verb, target)
 	}
@@ -47,6 +50,18 @@ func (s *Service) CutOff(ctx context.Context, r *ensignv1.CutOffRequest) (*ensig
 		return nil, cutOffStatus(err)
 	}
 	return &ensignv1.CutOffResponse{Act: actOf(act, list), Revision: list.Revision}, nil
+}
+
+// spared refuses to revoke the issuer in force while nobody can make another under its
+// root. Agents take no certificate of ensignd's that is of a revoked issuer, and so would
+// not hear of the root that has to come next.
+func (s *Service) spared(verb revocation.Verb, target revocation.Target) error {
+	now := s.config.Issuing.Status()
+	if verb != revocation.Revoke || target.Kind != revocation.IssuerSerial || !now.Sole || now.Certificate.SerialNumber.Text(16) != target.Value {
+		return nil
+	}
+	return status.Errorf(codes.FailedPrecondition, "issuer %s is the only one that its root has: without it nothing can be issued, and no agent would take ensignd for ensignd, and hear of another root; "+
+		"run `ensign ca rotate root --compromised` (with --via, if that place is not to be trusted), which revokes it at its end", target.Value)
 }
 
 // cutOffStatus is the code of an error of the register.

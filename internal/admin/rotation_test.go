@@ -95,11 +95,11 @@ func (c *carousel) turn(r rotation.Rotation) {
 	c.changed = make(chan struct{})
 }
 
-// mint is an issuer with a name.
-type mint struct{}
+// mint is an issuer with a name, and perhaps the only one of its root.
+type mint struct{ sole bool }
 
-func (mint) Status() ca.IssuerStatus {
-	return ca.IssuerStatus{Certificate: &x509.Certificate{SerialNumber: big.NewInt(0x1f), NotAfter: time.Unix(9, 0)}, Root: "f1", ReplaceAt: time.Unix(5, 0)}
+func (m mint) Status() ca.IssuerStatus {
+	return ca.IssuerStatus{Certificate: &x509.Certificate{SerialNumber: big.NewInt(0x1f), NotAfter: time.Unix(9, 0)}, Root: "f1", ReplaceAt: time.Unix(5, 0), Sole: m.sole}
 }
 func (mint) Healthy(time.Time) error { return errors.New("nothing is issued") }
 

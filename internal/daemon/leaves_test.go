@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ensignv1 "github.com/ensign-mesh/ensign/internal/api/ensign/v1"
@@ -34,6 +36,11 @@ func TestVaultSignsEachLeaf(t *testing.T) {
 	before := p.until("running", func(*ensignv1.Authority) bool { return true })
 	if before.Issuer.Root != signing(before).Fingerprint || before.Upstream.IssuingUntil != nil || before.Issuer.Problem != "" {
 		t.Errorf("%v, %v", before.Issuer, before.Upstream)
+	}
+	// It is the only one: revoked, it would shut out everybody who is to hear of another root.
+	_, err := p.admin.CutOff(t.Context(), &ensignv1.CutOffRequest{Verb: "revoke", Kind: "issuer", Value: before.Issuer.Serial})
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("revoking the only issuer: %v", err)
 	}
 	begun, err := p.admin.RotateRoot(t.Context(), &ensignv1.RotateRootRequest{Window: durationpb.New(time.Second)})
 	if err != nil {
