@@ -74,9 +74,17 @@ func (c serverCheck) chains(roots, shown []*x509.Certificate, now time.Time) ([]
 	if err != nil || c.revoked == nil {
 		return chains, err
 	}
-	chains = slices.DeleteFunc(chains, func(chain []*x509.Certificate) bool { return slices.ContainsFunc(chain[1:], c.revoked) })
+	var revoked *x509.Certificate
+	chains = slices.DeleteFunc(chains, func(chain []*x509.Certificate) bool {
+		i := slices.IndexFunc(chain[1:], c.revoked)
+		if i >= 0 {
+			revoked = chain[1+i]
+		}
+		return i >= 0
+	})
 	if len(chains) == 0 {
-		return nil, fmt.Errorf("its issuer %.100q is revoked: if ensignd has another by now, the server is somebody else", shown[0].Issuer.String())
+		return nil, fmt.Errorf("issuer %x of the server's certificate is revoked: if `ensign ca status` shows another, the server is somebody else; "+
+			"if ensignd's ledger was restored and does not know it, run `ensign revoke --issuer %x` again", revoked.SerialNumber, revoked.SerialNumber)
 	}
 	return chains, nil
 }
