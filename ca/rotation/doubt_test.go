@@ -16,3 +16,12 @@ func TestADoubtIsToldWithTheReason(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAgentsOwnWordsComeFirst: who reads no further knows what to do.
+func TestAnAgentsOwnWordsComeFirst(t *testing.T) {
+	q := &question{step: Distributing, now: time.Now(), bundle: "b"}
+	i := Instance{Connected: true, Report: &Report{AckedBundle: "a", Problem: "its disk is full: make room there"}}
+	if got := q.reason(&i, verdict{why: q.judge(&i)}); !strings.HasPrefix(got, "its agent says: its disk is full: make room there; its Envoy has not") {
+		t.Error(got)
+	}
+}

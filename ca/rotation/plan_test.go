@@ -53,7 +53,7 @@ func TestAPlanComesTrue(t *testing.T) {
 		if said, so := named(plan.Laggards, ""), named(g.Laggards, ""); !slices.Equal(said, so) || len(so) != 5 || g.Name != "new-bundle" {
 			t.Errorf("planned %v, and at the gate are %v", said, so)
 		}
-		for name, says := range map[string]string{"shop/away": "is not connected", "shop/foreign": "nothing reports", "shop/clock": "10m0s behind", "shop/refuses": "in force now; its agent says: no disk", "shop/old-agent": "older than ensignd"} {
+		for name, says := range map[string]string{"shop/away": "is not connected", "shop/foreign": "nothing reports", "shop/clock": "10m0s behind", "shop/refuses": "its agent says: no disk; its Envoy has not", "shop/old-agent": "older than ensignd"} {
 			if got := named(plan.Laggards, says); !slices.Contains(got, name) {
 				t.Errorf("of %s the plan does not say %q: %+v", name, says, plan.Laggards)
 			}

@@ -5,16 +5,17 @@ import (
 	"time"
 )
 
-// reason is why an instance is waited for, in words that a person can act on.
+// reason is why an instance is waited for, in words that a person can act on. What its
+// agent says itself comes first: that is where the cure is.
 func (q *question) reason(i *Instance, v verdict) string {
 	text := q.cause(i, v.why)
+	if i.Report != nil && i.Report.Problem != "" {
+		text = "its agent says: " + i.Report.Problem + "; " + text
+	}
 	switch {
 	case v.why == silent:
 	case !i.Connected && v.why != away:
 		text += fmt.Sprintf("; its agent is not connected, last heard of at %s", clock(i.Report.ReceivedAt))
-	}
-	if i.Report != nil && i.Report.Problem != "" {
-		text += "; its agent says: " + i.Report.Problem
 	}
 	if i.Doubt != "" {
 		text += "; " + i.Doubt
