@@ -23,7 +23,8 @@
 //
 // Who a client is comes from the proof that came with its stream
 // ([identity.CallerFrom]); its node.id only says which pod of that identity it is,
-// and is checked on every message.
+// and is checked on every message. A pod that speaks for itself alone ([Config].Free) is
+// not to be had by a proof that is bound to no pod.
 //
 // A refused resource is not sent again to the client that refused it. When two
 // identities of one Envoy version refuse the same content, it is held back from
