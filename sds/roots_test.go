@@ -161,22 +161,26 @@ func TestAnotherBundleFileTakesNoTrustBack(t *testing.T) {
 		if err := source.Follow(pushed(7, old, next)); err != nil {
 			t.Fatal(err)
 		}
-		file := rootsOf(old, next)
-		s.file.Store(&file)
+		kept := func() sds.Kept {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return *s.kept
+		}
+		both, one := rootsOf(old, next), rootsOf(old)
+		s.file.Store(&both)
 		s.answers(old, next, old)
 		source.Renew()
 		time.Sleep(6 * time.Second)
-		if s.kept.Sequence != 7 || s.kept.Operator != sds.BundleHash(file) || live(t, source).Bundle() != sds.BundleHash(file) {
-			t.Errorf("kept %+v", s.kept)
+		if now := kept(); now.Sequence != 7 || now.Operator != sds.BundleHash(both) || live(t, source).Bundle() != sds.BundleHash(both) {
+			t.Errorf("kept %+v", now)
 		}
 		trusts(t, s.roots, next, old)
-		file = rootsOf(old)
-		s.file.Store(&file)
+		s.file.Store(&one)
 		s.answers(old, old, third)
 		source.Renew()
 		time.Sleep(6 * time.Second)
-		if s.kept.Sequence != 0 {
-			t.Errorf("kept %+v: these are of no Trust", s.kept)
+		if now := kept(); now.Sequence != 0 {
+			t.Errorf("kept %+v: these are of no Trust", now)
 		}
 	})
 }
