@@ -16,7 +16,7 @@ func TestWhomActivationWaitsForIsNamed(t *testing.T) {
 	school(t, late) // it follows, and never says that it has a CRL
 	p.until("it has reported", func(*ensignv1.Authority) bool {
 		all, err := p.admin.ListProxies(t.Context(), &ensignv1.ListProxiesRequest{})
-		return err == nil && slices.ContainsFunc(all.Proxies, func(one *ensignv1.Proxy) bool { return one.Name == "shop/web-1" && one.Report != nil })
+		return err == nil && slices.ContainsFunc(all.Proxies, func(one *ensignv1.Proxy) bool { return one.Name == "shop/web-1" && one.Report.GetTrustSequence() > 0 })
 	})
 	if _, err := p.admin.CutOff(t.Context(), &ensignv1.CutOffRequest{Verb: "revoke", Kind: "serial", Value: stolen.svid.Leaf.SerialNumber.Text(16)}); err != nil {
 		t.Fatal(err)
