@@ -111,7 +111,7 @@ func rootOf(r *ensignv1.Root) rootStatus {
 		Fingerprint: r.GetFingerprint(), Subject: r.GetSubject(), Place: r.GetPlace(), Name: r.GetName(),
 		NotBefore: stamp(when(r.GetNotBefore())), NotAfter: stamp(when(r.GetNotAfter())),
 		Trusted: r.GetTrusted(), Signing: r.GetSigning(), Compromised: r.GetCompromised(), LiveSVIDs: r.GetLiveSvids(),
-		Problem: r.GetProblem(), ProblemSince: stamp(when(r.GetProblemSince())),
+		Problem: oneLine(r.GetProblem()), ProblemSince: stamp(when(r.GetProblemSince())),
 		ends: when(r.GetNotAfter()), unwell: when(r.GetProblemSince()),
 	}
 }
@@ -119,7 +119,7 @@ func rootOf(r *ensignv1.Root) rootStatus {
 func issuerOf(i *ensignv1.IssuerStatus) issuerStatus {
 	return issuerStatus{
 		Serial: i.GetSerial(), Subject: i.GetSubject(), Root: i.GetRoot(), NotBefore: stamp(when(i.GetNotBefore())),
-		NotAfter: stamp(when(i.GetNotAfter())), ReplaceAt: stamp(when(i.GetReplaceAt())), Problem: i.GetProblem(),
+		NotAfter: stamp(when(i.GetNotAfter())), ReplaceAt: stamp(when(i.GetReplaceAt())), Problem: oneLine(i.GetProblem()),
 		Introducing: introductionOf(i.GetIntroduction()),
 		ends:        when(i.GetNotAfter()), replace: when(i.GetReplaceAt()),
 	}
@@ -137,7 +137,7 @@ func introductionOf(i *ensignv1.Introduction) *introduction {
 
 func upstreamOf(u *ensignv1.UpstreamStatus) upstreamStatus {
 	return upstreamStatus{
-		Place: u.GetPlace(), Problem: u.GetProblem(), ProblemSince: stamp(when(u.GetProblemSince())), CredentialExpires: stamp(when(u.GetCredentialExpiresAt())),
+		Place: u.GetPlace(), Problem: oneLine(u.GetProblem()), ProblemSince: stamp(when(u.GetProblemSince())), CredentialExpires: stamp(when(u.GetCredentialExpiresAt())),
 		IssuingUntil: stamp(when(u.GetIssuingUntil())), credential: when(u.GetCredentialExpiresAt()), until: when(u.GetIssuingUntil()),
 		unwell: when(u.GetProblemSince()),
 	}

@@ -98,7 +98,7 @@ func (a authority) cure() string {
 		return "the rotation below replaces the root that is over"
 	case signs.ended(a.at):
 		return "run `ensign ca rotate root`, then bring the new bundle.pem to every agent: docs/runbooks/root-expired.md"
-	case a.Upstream.Problem != "":
+	case a.Upstream.Problem != "" && (a.Upstream.until.IsZero() || !a.Upstream.until.After(a.at)):
 		return "mend what ails " + dash(a.Upstream.Place) + ", below: then it goes on by itself"
 	}
 	return "it is tried again by itself: if that goes on, ensignd's log says why"
@@ -150,7 +150,11 @@ func (a authority) upstreamLines() []line {
 	u := a.Upstream
 	lines := []line{u.health(a.signing().ended(a.at), a.at)}
 	if !u.credential.IsZero() {
-		lines = append(lines, text(styleNone, "          ensignd's token there %s; it gets others by itself", ending(a.at, u.credential)))
+		told := "          ensignd's token there " + ending(a.at, u.credential)
+		if u.Problem == "" {
+			told += "; it gets others by itself"
+		}
+		lines = append(lines, text(styleNone, "%s", told))
 	}
 	switch {
 	case u.until.IsZero() && u.Place == placeVault && a.Issuer.Serial != "":

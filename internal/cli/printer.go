@@ -78,6 +78,9 @@ func printable(text string) string {
 	}, text)
 }
 
+// oneLine is a text of several lines, as joined errors are, in one.
+func oneLine(text string) string { return strings.ReplaceAll(text, "\n", "; ") }
+
 // stamp is RFC 3339 in UTC, "" for no time.
 func stamp(t time.Time) string {
 	if t.IsZero() || t.Unix() == 0 {

@@ -79,7 +79,7 @@ func rotationOf(r *ensignv1.Rotation) rotation {
 	answer := rotation{
 		ID: r.GetId(), Outcome: r.GetOutcome(), Step: r.GetStep(), Since: stamp(when(r.GetStepSince())),
 		From: rootOf(r.GetFrom()), To: rootOf(r.GetTo()), Laggards: laggardsOf(r.GetLaggardsPolicy()).String(),
-		Paused: r.GetPaused(), Reversed: r.GetReversed(), Compromised: r.GetCompromised(), Problem: r.GetProblem(),
+		Paused: r.GetPaused(), Reversed: r.GetReversed(), Compromised: r.GetCompromised(), Problem: oneLine(r.GetProblem()),
 		Renewals: stamp(when(r.GetRenewalsUntil())), Timeline: []rotationEvent{}, Actor: r.GetActor(), Reason: r.GetReason(),
 		since: when(r.GetStepSince()), renewals: when(r.GetRenewalsUntil()),
 	}
