@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,10 @@ import (
 type readiness struct {
 	authority *authority
 	xds       *xds.Server
+	// shown is what agents are shown; without it they are refused.
+	shown interface {
+		ServerCertificate() (*tls.Certificate, error)
+	}
 }
 
 func (r readiness) check(now time.Time) error {
@@ -30,6 +35,9 @@ func (r readiness) check(now time.Time) error {
 	}
 	if err := (issuability{r.authority}).Healthy(now); err != nil {
 		errs = append(errs, fmt.Errorf("nothing can be issued: %w", err))
+	}
+	if _, err := r.shown.ServerCertificate(); err != nil {
+		errs = append(errs, fmt.Errorf("agents are refused: %w", err))
 	}
 	if err := r.authority.reports.Healthy(); err != nil {
 		errs = append(errs, fmt.Errorf("reports can not be stored: %w", err))

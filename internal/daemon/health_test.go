@@ -42,7 +42,11 @@ func TestReadyzTurnsRedWithTheLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := newHealthServer(readiness{authority: a, xds: streams}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	shown, err := newServerIdentity(t.Context(), a.issuing, a.roots, []string{"localhost"}, a.register.RevokedIssuer, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newHealthServer(readiness{authority: a, xds: streams, shown: shown}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	ready := func() (int, string) {
 		w := httptest.NewRecorder()
 		server.Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/readyz", nil))

@@ -58,21 +58,7 @@ type process struct {
 // folder it is the next start.
 func startProcess(t *testing.T, dir string, flags ...string) *process {
 	t.Helper()
-	p := &process{t: t, dir: dir, listen: need.Address(t), metrics: need.Address(t)}
-	manifests, kek := filepath.Join(dir, "mesh"), filepath.Join(dir, "kek")
-	if _, err := os.Stat(kek); err != nil {
-		if err := os.Mkdir(manifests, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(manifests, "mesh.yaml"), []byte(twoPods), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(kek, []byte(keystore.NewKEK().Encode()+"\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	args := append([]string{"--manifests", manifests, "--data", filepath.Join(dir, "data"), "--kek", kek,
-		"--listen", p.listen, "--metrics", p.metrics, "--ledger-listen", ""}, flags...)
+	p, args := newProcess(t, dir, flags...)
 	ctx, cancel := context.WithCancel(context.Background())
 	log, ended := &transcript{}, make(chan int, 1)
 	go func() { ended <- Main(ctx, args, log, log) }()
@@ -89,13 +75,33 @@ func startProcess(t *testing.T, dir string, flags ...string) *process {
 		}
 	})
 	p.untilReady()
+	return p
+}
+
+// newProcess is one that does not run yet, and ensignd's arguments for it.
+func newProcess(t *testing.T, dir string, flags ...string) (p *process, args []string) {
+	t.Helper()
+	p = &process{t: t, dir: dir, listen: need.Address(t), metrics: need.Address(t)}
+	manifests, kek := filepath.Join(dir, "mesh"), filepath.Join(dir, "kek")
+	if _, err := os.Stat(kek); err != nil {
+		if err := os.Mkdir(manifests, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(manifests, "mesh.yaml"), []byte(twoPods), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(kek, []byte(keystore.NewKEK().Encode()+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	conn, err := grpc.NewClient("unix:"+filepath.Join(dir, "data", "admin.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
 	p.admin = ensignv1.NewAdminServiceClient(conn)
-	return p
+	return p, append([]string{"--manifests", manifests, "--data", filepath.Join(dir, "data"), "--kek", kek,
+		"--listen", p.listen, "--metrics", p.metrics, "--ledger-listen", ""}, flags...)
 }
 
 func (p *process) untilReady() {

@@ -87,7 +87,7 @@ func run(ctx context.Context, c config, log *slog.Logger) (err error) {
 	}
 	for _, task := range (running{
 		authority: authority, picture: seen, shown: shown, gate: gate, enforced: enforced, followers: following, federated: federated,
-		network: network, local: local, listeners: listeners, health: newHealthServer(readiness{authority: authority, xds: streams}, reg, log), log: log,
+		network: network, local: local, listeners: listeners, health: newHealthServer(readiness{authority: authority, xds: streams, shown: shown}, reg, log), log: log,
 	}).tasks() {
 		group.Go(func() error { return task(ctx) })
 	}

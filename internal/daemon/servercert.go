@@ -61,21 +61,21 @@ type showing struct {
 	clients     *x509.CertPool
 }
 
-// newServerIdentity makes the first certificate. While nothing can be signed there is
-// none: agents are refused, and run tries again.
+// newServerIdentity makes the first certificate. While nothing can be signed or recorded
+// there is none: agents are refused, and run tries again.
 func newServerIdentity(ctx context.Context, issuing serverIssuer, roots truster, names []string, revoked func(issuerSerial string) bool, log *slog.Logger) (*serverIdentity, error) {
 	s := &serverIdentity{issuing: issuing, roots: roots, names: names, revoked: revoked, log: log, asked: make(chan struct{}, 1)}
 	err := s.renew(ctx)
-	if unsigned(err) {
+	if passes(err) {
 		log.ErrorContext(ctx, "no server certificate: agents are not served until one can be issued", "error", err)
 		return s, nil
 	}
 	return s, err
 }
 
-// unsigned says whether nothing could be signed, which passes.
-func unsigned(err error) bool {
-	return errors.Is(err, ca.ErrIssuerExpired) || errors.Is(err, ca.ErrRemote)
+// passes says whether nothing could be signed, or recorded, for now.
+func passes(err error) bool {
+	return errors.Is(err, ca.ErrIssuerExpired) || errors.Is(err, ca.ErrRemote) || errors.Is(err, ca.ErrLedger)
 }
 
 // ServerCertificate is the newest certificate; an error once it has expired, or while
@@ -140,7 +140,7 @@ func (s *serverIdentity) run(ctx context.Context) error {
 		if !bad && !held.due(time.Now()) {
 			continue
 		}
-		if err := s.renew(ctx); err != nil && (!bad || !unsigned(err)) {
+		if err := s.renew(ctx); err != nil && (!bad || !passes(err)) {
 			s.log.ErrorContext(ctx, "server certificate not renewed", "error", err)
 		}
 	}

@@ -53,7 +53,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		return nil, err
 	}
 	if err := db.prepare(ctx, c); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(db.unopened(err), db.Close())
 	}
 	return db, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
@@ -19,19 +20,31 @@ const scarce = 1 << 20
 // Unwritten says of an attempt to write that failed what a person can do about it, where
 // the disk is at fault. Whoever asks tries again by himself.
 func (db *DB) Unwritten(err error) error {
-	for _, code := range fault {
-		if errors.Is(err, code) {
-			return fmt.Errorf("%w: %s", err, db.cure())
-		}
+	if !faulty(err) {
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %s, and writing goes on by itself", err, db.cure())
 }
 
+// unopened says the same of an attempt to open it, which nobody repeats but who starts the
+// process again.
+func (db *DB) unopened(err error) error {
+	if !faulty(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %s, and start again", err, db.cure())
+}
+
+func faulty(err error) bool {
+	return slices.ContainsFunc(fault, func(code error) bool { return errors.Is(err, code) })
+}
+
+// cure is what a person can do about the disk.
 func (db *DB) cure() string {
 	dir := filepath.Dir(db.path)
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err == nil && (disk.Files > 0 && disk.Ffree == 0 || disk.Bavail*uint64(disk.Bsize) < scarce) {
-		return fmt.Sprintf("the disk of %s is full: make room there, and writing goes on by itself", dir)
+		return fmt.Sprintf("the disk of %s is full: make room there", dir)
 	}
-	return fmt.Sprintf("see what ails the disk of %s: as soon as that can be written, writing goes on by itself", dir)
+	return fmt.Sprintf("see what ails the disk of %s", dir)
 }
