@@ -3,7 +3,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +24,10 @@ func TestAModuleThatHangsHoldsUpNobody(t *testing.T) {
 	p := startProcess(t, dir, "--root-key", hsm.URI(hsm.PINFile))
 	u := enroll(p, "web-1", true)
 	hsm.Hang(t)
-	t.Cleanup(func() { hsm.Answer(t) })
+	t.Cleanup(func() {
+		hsm.Answer(t)
+		nobodyInTheModule(t)
+	})
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if _, err := p.admin.RotateRoot(ctx, &ensignv1.RotateRootRequest{Window: durationpb.New(time.Second)}); err != nil {
@@ -33,6 +38,9 @@ func TestAModuleThatHangsHoldsUpNobody(t *testing.T) {
 	})
 	if r := signing(hung); r.ProblemSince == nil || hung.Upstream.Problem != r.Problem || hung.Upstream.ProblemSince == nil || hung.Issuer.Problem != "" {
 		t.Errorf("%v, %v", r, hung.Upstream)
+	}
+	if !inTheModule() {
+		t.Error("nobody is in the module, as far as this test sees")
 	}
 	began := time.Now()
 	if err := u.get(ctx); err != nil {
@@ -55,4 +63,21 @@ func TestAModuleThatHangsHoldsUpNobody(t *testing.T) {
 	case <-time.After(40 * time.Second):
 		t.Fatal("ensignd does not end")
 	}
+}
+
+// nobodyInTheModule waits until the call that was left behind has ended: it yet writes what
+// it made into the data folder, which goes with the test.
+func nobodyInTheModule(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); inTheModule(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a call into the module does not end")
+		}
+	}
+}
+
+// inTheModule says whether a goroutine is in a call into a place of keys.
+func inTheModule() bool {
+	stacks := make([]byte, 4<<20)
+	return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("keystore/kms.enter["))
 }
