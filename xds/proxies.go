@@ -68,7 +68,7 @@ func (s *session) status() (ProxyStatus, bool) {
 		return ProxyStatus{}, false
 	}
 	p := ProxyStatus{
-		Name: s.node.pod.String(), SPIFFEID: s.caller.Account.String(), NodeID: s.node.id,
+		Name: s.node.pod.String(), SPIFFEID: s.caller.Account.String(), Bound: s.caller.Pod != "", NodeID: s.node.id,
 		EnvoyVersion: s.program.version, ConnectedAt: s.opened, DenyAcked: s.denyAcked(),
 	}
 	for _, w := range s.watches {

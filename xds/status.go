@@ -10,6 +10,7 @@ import (
 type ProxyStatus struct {
 	Name         string // NAMESPACE/POD
 	SPIFFEID     string
+	Bound        bool // its proof is bound to this very pod, and not only to its account
 	NodeID       string
 	EnvoyVersion string // "1.40.0"; for another client its own words; "" if it did not say
 	ConnectedAt  time.Time

@@ -192,6 +192,9 @@ func join(away residents, connected []agents.Agent, streams []xds.ProxyStatus, t
 		all[a.Name] = obeying(revocation.Proxy{Name: a.Name, SPIFFEID: a.SPIFFEID}, a.Obedience)
 	}
 	for _, s := range streams {
+		if !away.credible(s.Name, s.Bound) {
+			continue // opened before the pod held anything of its own, and idle since
+		}
 		p := all[s.Name]
 		p.Name, p.SPIFFEID, p.Connected, p.DenyAcked = s.Name, s.SPIFFEID, true, s.DenyAcked && told
 		all[s.Name] = p

@@ -72,7 +72,7 @@ func TestWhoCounts(t *testing.T) {
 	connected.Connected, connected.DenyAcked = true, true
 	unproven := connected
 	unproven.DenyAcked = false
-	stream := []xds.ProxyStatus{{Name: "shop/web-1", SPIFFEID: webID, DenyAcked: true}}
+	stream := []xds.ProxyStatus{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, DenyAcked: true}}
 	for name, c := range map[string]struct {
 		crowd crowd
 		told  uint64
@@ -89,6 +89,7 @@ func TestWhoCounts(t *testing.T) {
 		"connected counts more than stored":    {crowd{live: []ca.Recorded{svid(webID, "web-1", "u-web-1", "1f")}, reports: []report.Report{said("web-1", webID, "1f", stale)}, agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, Obedience: obeys}}, streams: stream}, 8, []revocation.Proxy{connected}},
 		"it acknowledged what was before that": {crowd{agents: []agents.Agent{{Name: "shop/web-1", SPIFFEID: webID, Bound: true, Obedience: obeys}}, streams: stream}, 6, []revocation.Proxy{unproven}},
 		"a stream without an agent":            {crowd{streams: stream}, 7, []revocation.Proxy{{Name: "shop/web-1", SPIFFEID: webID, Connected: true, DenyAcked: true}}},
+		"a stream of somebody else":            {crowd{live: []ca.Recorded{svid(webID, "web-1", "u-web-1", "1f")}, streams: []xds.ProxyStatus{{Name: "shop/web-1", SPIFFEID: webID, DenyAcked: true}}}, 7, []revocation.Proxy{silent}},
 		"the later of two streams":             {crowd{streams: append(slices.Clone(stream), xds.ProxyStatus{Name: "shop/web-1", SPIFFEID: webID})}, 7, []revocation.Proxy{{Name: "shop/web-1", SPIFFEID: webID, Connected: true}}},
 	} {
 		t.Run(name, func(t *testing.T) {
