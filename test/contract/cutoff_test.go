@@ -76,7 +76,7 @@ func TestARevokedSVIDProvesNothing(t *testing.T) {
 	e := start(t)
 	web, _ := e.svid("web", "web-1")
 	other, _ := e.svid("web", "")
-	stream, neighbour := e.open(web, "web-1"), e.open(other, "web-1")
+	stream, neighbour := e.open(web, "web-1"), e.open(other, "web-2")
 	begun := time.Now()
 	e.cutOff("revoke", "serial", web.Leaf.SerialNumber.Text(16))
 	for {
